@@ -1,0 +1,1 @@
+"""The rivals that keep us honest."""

@@ -1,0 +1,1 @@
+"""One program, one verb a file."""

@@ -1,0 +1,1 @@
+"""Measures: problems and answers in, scores out."""

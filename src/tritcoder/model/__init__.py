@@ -1,0 +1,1 @@
+"""The Transformer in torch, and the Hugging Face directory in and out."""

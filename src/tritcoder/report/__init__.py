@@ -1,0 +1,1 @@
+"""Recorded runs become one self-contained HTML page."""

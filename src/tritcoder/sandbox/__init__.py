@@ -1,0 +1,1 @@
+"""Runs one untrusted program on one input in a jail and says what happened."""

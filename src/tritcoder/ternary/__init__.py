@@ -1,0 +1,1 @@
+"""The idea itself: quantise, pack, unpack; numpy only."""
