@@ -131,7 +131,7 @@ def _text_reason(document: Document, data: bytes, config: CorpusConfig) -> str |
         return "few_alphanumeric"
     if _GENERATED.search("\n".join(lines[:_GENERATED_LINES])):
         return "generated"
-    if config.require_parse and document.language == "Python" and not parses(text):
+    if config.require_parse and document.language == "Python" and syntax_tree(text) is None:
         return "does_not_parse"
     return None
 
@@ -144,15 +144,14 @@ def count_alphanumeric(text: str, data: bytes) -> int:
     return ascii_count + sum(map(str.isalnum, _NOT_ASCII.findall(text)))
 
 
-def parses(text: str) -> bool:
-    """Whether this interpreter accepts the text as Python."""
+def syntax_tree(text: str) -> ast.Module | None:
+    """The text as this interpreter parses it, without its warnings; None when it is no Python."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            ast.parse(text)
+            return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
+            return None
 
 
 def is_test_path(path: str) -> bool:
