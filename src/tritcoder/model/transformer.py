@@ -45,8 +45,8 @@ class KVCache:
 
 def rope_tables(config: ModelConfig) -> tuple[Float[Tensor, "T K"], Float[Tensor, "T K"]]:
     """Cosines and sines of the rotary angles, NEOX order (Su et al. 2021, arXiv:2104.09864)."""
-    half = config.head_dim // 2
-    frequencies = config.rope_theta ** (-torch.arange(half, dtype=torch.float32) * 2 / config.head_dim)
+    exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
+    frequencies = 1.0 / config.rope_theta**exponents
     angles = torch.outer(torch.arange(config.max_seq_len, dtype=torch.float32), frequencies).repeat(1, 2)
     return angles.cos(), angles.sin()
 
@@ -167,7 +167,20 @@ class Transformer(nn.Module):
         segments: Int[Tensor, "B T"] | None = None,
         cache: KVCache | None = None,
     ) -> Float[Tensor, "B T V"]:
-        """Scores of the next token after each position.
+        """Scores of the next token after each position; see `hidden` for the arguments."""
+        return self.head(self.hidden(ids, segments, cache))
+
+    def head(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V"]:
+        """Scores of every token of the vocabulary; the head is the embedding, and is not ternary."""
+        return F.linear(hidden, self.embedding.weight)
+
+    def hidden(
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        cache: KVCache | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The normed residual stream after the last block.
 
         Args:
             ids: (B, T) token ids.
@@ -191,7 +204,8 @@ class Transformer(nn.Module):
             x = x + block.feed_forward(block.feed_forward_norm(x))
         if cache is not None:
             cache.lengths = cache.lengths + ids.shape[1]
-        return F.linear(self.norm(x), self.embedding.weight)
+        normed: Tensor = self.norm(x)
+        return normed
 
     def freeze(self) -> "Transformer":
         """Quantise every ternary matrix once: for inference."""

@@ -1,0 +1,220 @@
+"""Any LanguageModel becomes a Generator: the plain sampler, which every fast path is held to.
+
+Axes: B sequences of a batch, V vocabulary.
+"""
+
+import codecs
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Float32
+
+from tritcoder.errors import ModelFileError, PromptError
+from tritcoder.protocols import Decoding, LanguageModel, OnText
+from tritcoder.records import Completion, FinishReason, Likelihood, Prompt, Sampling
+from tritcoder.tokenizer.bpe import Tokenizer
+from tritcoder.tokenizer.template import answer_ids, prompt_ids
+
+DEFAULT_BATCH = 32
+
+
+def next_token(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random.Generator) -> int:
+    """Choose a token: the likeliest at temperature 0, else a draw from the nucleus.
+
+    The logits are divided by the temperature; of the `top_k` likeliest tokens the fewest whose probabilities
+    reach `top_p` stay (Holtzman et al. 2019, arXiv:1904.09751); one random number decides among them.
+    """
+    if sampling.temperature == 0:
+        return int(np.argmax(logits))
+    order = np.argsort(-logits, kind="stable")
+    if sampling.top_k:
+        order = order[: sampling.top_k]
+    scaled = logits[order].astype(np.float64) / sampling.temperature
+    weights = np.exp(scaled - scaled[0])
+    cumulative = np.cumsum(weights)
+    kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1])) + 1
+    cumulative = cumulative[:kept]
+    place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+    return int(order[min(place, len(cumulative) - 1)])
+
+
+class TextModel:
+    """A language model with its tokenizer; a Generator and a LikelihoodModel."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, batch_size: int = DEFAULT_BATCH) -> None:
+        """Join the two.
+
+        Raises:
+            ModelFileError: they do not belong together.
+        """
+        if tokenizer.vocab_size > model.vocab_size:
+            raise ModelFileError(
+                f"the tokenizer holds {tokenizer.vocab_size} tokens, the model {model.vocab_size}",
+                "use the tokenizer.json that lies beside the model",
+            )
+        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    def generate(
+        self, prompts: Iterable[Prompt], sampling: Sampling, on_text: OnText | None = None
+    ) -> Iterator[Completion]:
+        """Answer every prompt, batch by batch; each as soon as it ends.
+
+        A text depends on the model, its prompt, its sample number and the sampling alone. An answer ends at the
+        model's own end, before a stop string, after `max_tokens`, or where the context is full.
+
+        Raises:
+            PromptError: a prompt is empty.
+        """
+        stream = iter(prompts)
+        while batch := list(islice(stream, self.batch_size)):
+            yield from self._generate_batch(batch, sampling, on_text)
+
+    def _generate_batch(
+        self, prompts: list[Prompt], sampling: Sampling, on_text: OnText | None
+    ) -> Iterator[Completion]:
+        began = time.monotonic()
+        limit = self.model.max_seq_len - min(sampling.max_tokens, self.model.max_seq_len // 2)
+        ids = [prompt_ids(self.tokenizer, prompt, limit) for prompt in prompts]
+        decoding = self.model.start(ids)
+        writers = [
+            _Writer(prompt, len(own), sampling, self.tokenizer, self.model.max_seq_len, began, on_text)
+            for prompt, own in zip(prompts, ids, strict=True)
+        ]
+        while writers:
+            alive, done, chosen = _advance(writers, decoding)
+            yield from (writer.completion(self.name) for writer in done)
+            if alive and len(alive) < len(writers):
+                decoding.keep(alive)
+            writers = [writers[row] for row in alive]
+            if writers:
+                decoding.append(np.array([chosen[row] for row in alive], dtype=np.int64))
+
+    def likelihoods(self, pairs: Iterable[tuple[Prompt, str]]) -> Iterator[Likelihood]:
+        """How probable each answer is, given its prompt.
+
+        A prompt keeps at most half of the context; an answer too long for the rest is cut, and only what was
+        scored is counted.
+        """
+        stream = iter(pairs)
+        while batch := list(islice(stream, self.batch_size)):
+            half = self.model.max_seq_len // 2
+            heads = [prompt_ids(self.tokenizer, prompt, half) for prompt, _ in batch]
+            tails = [answer_ids(self.tokenizer, answer)[: self.model.max_seq_len - len(head)]
+                     for head, (_, answer) in zip(heads, batch, strict=True)]  # fmt: skip
+            scores = self.model.log_probs([head + tail for head, tail in zip(heads, tails, strict=True)])
+            for head, tail, score in zip(heads, tails, scores, strict=True):
+                data = self.tokenizer.decode_bytes(tail)
+                text = data.decode("utf-8", "replace")
+                nats = -float(score[len(head) :].sum(dtype=np.float64))
+                yield Likelihood(nats, len(tail), len(data), len(text))
+
+
+@dataclass(slots=True)
+class _Writer:
+    """One sequence of a batch: its random numbers, its text so far, and why it ends."""
+
+    prompt: Prompt
+    n_prompt_tokens: int
+    sampling: Sampling
+    tokenizer: Tokenizer
+    max_seq_len: int
+    began: float
+    on_text: OnText | None
+    random: np.random.Generator = field(init=False)
+    text: str = ""
+    n_tokens: int = 0
+    shown: int = 0
+    first_token_s: float = 0.0
+    finish_reason: FinishReason | None = None
+    decoder: codecs.IncrementalDecoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        key = f"{self.sampling.seed}/{self.prompt.task_id}/{self.prompt.sample}".encode()
+        self.random = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "little"))
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, token: int) -> None:
+        """Take one token; sets `finish_reason` when it was the last."""
+        if not self.n_tokens:
+            self.first_token_s = time.monotonic() - self.began
+        if token == self.tokenizer.end_id:
+            return self._finish("stop")
+        self.n_tokens += 1
+        self.text += self.decoder.decode(self.tokenizer.decode_bytes([token]))
+        cut = self._stop_place()
+        if cut is not None:
+            self.text = self.text[:cut]
+            return self._finish("stop")
+        if self.n_tokens >= self.sampling.max_tokens or self.n_prompt_tokens + self.n_tokens >= self.max_seq_len:
+            self.text += self.decoder.decode(b"", final=True)
+            return self._finish("length")
+        return self._show(len(self.text) - self._undecided())
+
+    def _finish(self, reason: FinishReason) -> None:
+        self.finish_reason = reason
+        self._show(len(self.text))
+
+    def _show(self, until: int) -> None:
+        if self.on_text and until > self.shown:
+            self.on_text(self.prompt, self.text[self.shown : until])
+        self.shown = max(self.shown, until)
+
+    def _stop_place(self) -> int | None:
+        """Where the first stop string begins; only what is new can complete one."""
+        longest = max(map(len, self.sampling.stop), default=0)
+        start = max(0, self.shown - longest)
+        places = [place for stop in self.sampling.stop if (place := self.text.find(stop, start)) >= 0]
+        return min(places, default=None)
+
+    def _undecided(self) -> int:
+        """How many last characters may yet turn out to begin a stop string."""
+        return max(
+            (size for stop in self.sampling.stop for size in range(1, len(stop)) if self.text.endswith(stop[:size])),
+            default=0,
+        )
+
+    def completion(self, model: str) -> Completion:
+        """What was written."""
+        assert self.finish_reason is not None
+        return Completion(
+            task_id=self.prompt.task_id,
+            sample=self.prompt.sample,
+            text=self.text,
+            finish_reason=self.finish_reason,
+            n_prompt_tokens=self.n_prompt_tokens,
+            n_tokens=self.n_tokens,
+            first_token_s=self.first_token_s,
+            seconds=time.monotonic() - self.began,
+            model=model,
+        )
+
+
+def _advance(writers: list[_Writer], decoding: Decoding) -> tuple[list[int], list[_Writer], list[int]]:
+    """Draw one token for each sequence: rows that go on, writers that are done, the tokens drawn."""
+    logits = decoding.logits
+    chosen = [next_token(logits[row], writer.sampling, writer.random) for row, writer in enumerate(writers)]
+    for writer, token in zip(writers, chosen, strict=True):
+        writer.write(token)
+    alive = [row for row, writer in enumerate(writers) if writer.finish_reason is None]
+    done = [writer for writer in writers if writer.finish_reason is not None]
+    return alive, done, chosen
+
+
+def require_prompt(text: str) -> str:
+    """The text, if there is anything in it.
+
+    Raises:
+        PromptError: it is empty.
+    """
+    if not text.strip():
+        raise PromptError("the prompt is empty", "say in words what the program should do, or name a file")
+    return text

@@ -1,0 +1,11 @@
+"""Set-up for every test: shapes in annotations are checked, and idle threads sleep instead of spinning."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["tritcoder.ternary", "tritcoder.model"], "beartype.beartype")
