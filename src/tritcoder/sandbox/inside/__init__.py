@@ -1,0 +1,1 @@
+"""All that runs inside the jail: standard library only, and nothing of tritcoder but this folder."""

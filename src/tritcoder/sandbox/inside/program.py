@@ -1,0 +1,165 @@
+"""One program, run as `python prog.py` runs it, or imported and called; in a process of its own that then exits."""
+
+import _thread
+import atexit
+import contextlib
+import functools
+import gc
+import importlib.machinery
+import io
+import json
+import linecache
+import os
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any
+
+PROGRAM_PATH = "/prog.py"
+VALUE_FD = 3
+"""Where a call writes the value that came back."""
+STACK_BYTES = 256 * 2**20
+THREAD_STACK_BYTES = 8 * 2**20
+
+_ballast = bytearray(2 * 2**20)
+"""Let go when memory is out, so that the error can still be told."""
+
+
+def _open_streams() -> None:
+    """Fresh standard streams, made as the interpreter makes them when they are files."""
+    for number, name, errors in ((0, "stdin", "strict"), (1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
+        raw = io.FileIO(number, "rb" if number == 0 else "wb", closefd=False)
+        raw.name = f"<{name}>"
+        buffer = io.BufferedReader(raw) if number == 0 else io.BufferedWriter(raw)
+        text = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=number == 2)
+        text.mode = "r" if number == 0 else "w"  # type: ignore[misc]
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
+
+
+def _prepare(name: str, source: bytes, memory_bytes: int) -> types.ModuleType:
+    """An empty module called `name`, in an interpreter that looks freshly started."""
+    _open_streams()
+    random.seed(0)
+    sys.argv = [PROGRAM_PATH]
+    largest = min(STACK_BYTES, memory_bytes // 2)
+    threading.stack_size = _thread.stack_size = functools.partial(_stack_size, _thread.stack_size, largest)
+    linecache.cache[PROGRAM_PATH] = (functools.partial(source.decode, "utf-8", "replace"),)
+    module = types.ModuleType(name)
+    module.__file__ = PROGRAM_PATH
+    module.__loader__ = importlib.machinery.SourceFileLoader(name, PROGRAM_PATH)
+    module.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={}, __cached__=None)
+    sys.modules[name] = sys.modules["__main__"] = module
+    return module
+
+
+def _stack_size(set_size: Callable[[int], int], largest: int, size: int = 0) -> int:
+    """`threading.stack_size`, for once with a ceiling: programs ask for more than all their memory, in case."""
+    return set_size(min(size or THREAD_STACK_BYTES, largest))
+
+
+def run_as_main(code: types.CodeType, source: bytes, memory_bytes: int) -> int:
+    """What `python prog.py` does. Returns the exit status."""
+    module = _prepare("__main__", source, memory_bytes)
+    _forgive_frames_below()
+    try:
+        exec(code, module.__dict__)  # noqa: S102  this is what the jail is for
+        status = 0
+    except BaseException as error:
+        status = _status_after(error)
+    return _finish(module, status)
+
+
+def call(code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str, arguments: list[Any]) -> int:
+    """Import the program under another name than `__main__`, call its function, write the value as JSON."""
+    dumps = json.dumps
+    module = _prepare("solution", source, memory_bytes)
+    _forgive_frames_below()
+    try:
+        exec(code, module.__dict__)  # noqa: S102
+        value = _function(module, fn_name)(*arguments)
+        _write_all(VALUE_FD, dumps({"value": value}, default=_numpy_as_plain).encode())
+        status = 0
+    except BaseException as error:
+        status = _status_after(error)
+    return _finish(module, status)
+
+
+def _function(module: types.ModuleType, fn_name: str) -> Callable[..., Any]:
+    """The method of class Solution, where there is one, else the function of the module."""
+    solution = getattr(module, "Solution", None)
+    if isinstance(solution, type) and hasattr(solution, fn_name):
+        found = getattr(solution(), fn_name)
+    else:
+        found = getattr(module, fn_name, None)
+    if not callable(found):
+        raise AttributeError(f"the program defines no function {fn_name!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _numpy_as_plain(value: Any) -> Any:
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"the returned value is no JSON data: it holds a {type(value).__name__}")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _forgive_frames_below() -> None:
+    """Raise the recursion limit by the frames that the program stands on: it must not pay for them."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        frame = frame.f_back
+        sys.setrecursionlimit(sys.getrecursionlimit() + 1)
+
+
+def _status_after(error: BaseException) -> int:
+    """The exit status that the interpreter gives after this exception, once it has told it."""
+    try:
+        if isinstance(error, SystemExit):
+            if error.code is None or isinstance(error.code, int):
+                return (error.code or 0) & 0xFF
+            print(error.code, file=sys.stderr)
+            return 1
+        _ballast.clear()
+        trace = error.__traceback__
+        sys.excepthook(type(error), error, trace and trace.tb_next)
+    except BaseException as second:  # a hook, a __str__ or memory may fail too
+        with contextlib.suppress(BaseException):
+            os.write(2, f"{type(error).__name__} (then {type(second).__name__})\n".encode())
+    return 1
+
+
+def _finish(module: types.ModuleType, status: int) -> int:
+    """End as the interpreter ends: join threads, run atexit, flush, let objects go (files flush then), flush."""
+    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        try:
+            step()
+        except BaseException as error:
+            status = _status_after(error)
+    flushed = _flush("stdout") & _flush("stderr")
+    names = [name for name in module.__dict__ if isinstance(name, str) and name != "__builtins__"]
+    for name in sorted(names, key=lambda name: not (name[:1] == "_" and name[1:2] != "_")):
+        module.__dict__[name] = None
+    gc.collect()
+    flushed &= _flush("stdout") & _flush("__stdout__")
+    return status if flushed or status else 120
+
+
+def _flush(name: str) -> bool:
+    """Whether the stream, if there is one and it is open, takes what was kept for it."""
+    try:
+        stream = getattr(sys, name, None)
+        if stream is not None and not getattr(stream, "closed", False):
+            stream.flush()
+    except AttributeError:  # a stand-in that keeps nothing
+        return True
+    except BaseException:
+        return False
+    return True
