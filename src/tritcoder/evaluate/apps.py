@@ -1,0 +1,95 @@
+"""The score file of one model on one benchmark: every measure of this room, tied together."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tritcoder.config import plain
+from tritcoder.evaluate.bleu import bleu
+from tritcoder.evaluate.extract import extract_program
+from tritcoder.evaluate.judging import MAX_TIME_LIMITS, OpenJail
+from tritcoder.evaluate.metrics import summarise
+from tritcoder.evaluate.perplexity import perplexity
+from tritcoder.evaluate.samples import read_samples, write_samples
+from tritcoder.evaluate.scoring import OnProgress, score
+from tritcoder.protocols import LikelihoodModel
+from tritcoder.provenance import signature
+from tritcoder.records import Completion, Problem
+from tritcoder.sandbox.jail import open_jail as _open_jail
+from tritcoder.sandbox.limits import Limits
+
+__all__ = ["evaluate", "read_samples", "write_samples"]
+
+
+def evaluate(
+    problems: Mapping[str, Problem],
+    completions: Iterable[Completion],
+    *,
+    model: str,
+    kind: str,
+    benchmark: str,
+    path: Path | None = None,
+    workers: int = 1,
+    limits: Limits | None = None,
+    likelihood_model: LikelihoodModel | None = None,
+    solutions_per_problem: int = 1,
+    seed: int = 0,
+    open_jail: OpenJail = _open_jail,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Score the completions of one model and gather all measures into the JSON of its score file.
+
+    Completions that ended in an error (a service that refused, not a model that failed) are counted
+    under `finish_reasons` and left out of everything else.
+
+    Args:
+        problems: by problem_id; all that the benchmark has.
+        completions: what the model wrote for them.
+        model: what reports call it.
+        kind: `ternary`, `twin`, `baseline`, ...: how reports group it.
+        benchmark: `apps`, `humaneval`, ...
+        path: the outcomes file, for resuming; see `score`.
+        workers: jails at once.
+        limits: of each test; None for the sandbox's defaults.
+        likelihood_model: the model itself, for perplexity; None leaves it out.
+        solutions_per_problem: how many reference solutions perplexity takes of each problem.
+        seed: of the bootstrap.
+        open_jail: makes a jail.
+        on_progress: called after each completion.
+
+    Raises:
+        DatasetError: completions that do not belong to the problems.
+        SandboxError: there is no safe place to run a program.
+    """
+    limits = limits or Limits()
+    given = list(completions)
+    written = [completion for completion in given if completion.finish_reason != "error"]
+    outcomes = score(
+        problems,
+        written,
+        path=path,
+        workers=workers,
+        limits=limits,
+        open_jail=open_jail,
+        on_progress=on_progress,
+    )
+    return {
+        "model": model,
+        "kind": kind,
+        "benchmark": benchmark,
+        **summarise(outcomes, len(problems), seed=seed),
+        "finish_reasons": dict(sorted(Counter(completion.finish_reason for completion in given).items())),
+        "bleu": bleu((extract_program(row.text), problems[row.task_id].solutions) for row in written),
+        "perplexity": _perplexity(likelihood_model, problems, solutions_per_problem),
+        "limits": {**plain(limits), "max_time_limits": MAX_TIME_LIMITS},
+        "signature": signature(),
+    }
+
+
+def _perplexity(
+    model: LikelihoodModel | None, problems: Mapping[str, Problem], solutions_per_problem: int
+) -> dict[str, Any] | None:
+    if model is None or not any(problem.solutions for problem in problems.values()):
+        return None
+    return perplexity(model, problems.values(), solutions_per_problem=solutions_per_problem)

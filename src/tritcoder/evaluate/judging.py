@@ -1,0 +1,208 @@
+"""One program, all tests of its problem: run each in the jail, compare outside of it, name the verdict."""
+
+import ast
+import hashlib
+import re
+import textwrap
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tritcoder.errors import InterruptedRunError, SandboxError
+from tritcoder.evaluate.compare import apps_equal, as_text, strict_equal
+from tritcoder.evaluate.extract import extract_program
+from tritcoder.records import Problem, TestCase, TestResult, Verdict
+from tritcoder.sandbox.execution import Execution
+from tritcoder.sandbox.jail import Jail
+from tritcoder.sandbox.limits import Limits
+
+OpenJail = Callable[[], Jail]
+"""Makes a jail; called once for each worker, in its own thread, and again when a jail breaks."""
+
+MAX_TIME_LIMITS = 3
+"""After so many time limits of one program its remaining tests count as time limits, unrun."""
+
+_SHOWN_CHARS = 300
+_ENDINGS = {
+    "raised": Verdict.RUNTIME_ERROR,
+    "syntax_error": Verdict.SYNTAX_ERROR,
+    "time_limit": Verdict.TIME_LIMIT,
+    "memory_limit": Verdict.MEMORY_LIMIT,
+    "output_limit": Verdict.OUTPUT_LIMIT,
+    "sandbox_failed": Verdict.SANDBOX_FAILED,
+}
+# What LeetCode and Codewars offer without an import, and the APPS checker therefore too. One line, so
+# that line numbers in error messages are off by one only.
+_PRELUDE = (
+    "import sys, time, itertools, collections, math, fractions, random, heapq, re, string, bisect, functools;"
+    " from itertools import accumulate, product, permutations, combinations;"
+    " from collections import Counter, OrderedDict, deque, defaultdict, ChainMap;"
+    " from functools import lru_cache, reduce; from heapq import *; from math import"
+    " sqrt, sin, cos, tan, ceil, fabs, floor, gcd, exp, log, log2;"
+    " from typing import Any, Dict, List, Optional, Set, Tuple, Union"
+)
+
+
+def program_for(problem: Problem, completion: str) -> str:
+    """The text that is run for a completion: its code, with what the problem says goes around it.
+
+    Call-based: preceded by the imports that the sites of these problems give everyone. With check code
+    (HumanEval, MBPP): preceded by the problem's starter code, followed by the check and by a line that
+    proves that the end was reached, which `sys.exit()` before the check would not.
+    """
+    code = extract_program(completion)
+    if problem.check:
+        body = _continued(problem.starter_code, code)
+        return f"{body}\n\n{problem.check}\n\n__import__('os').write(1, b'{_proof(problem)}')\n"
+    if problem.call_based and "__future__" not in code:
+        numpy = "; import numpy as np" if re.search(r"\bnp\.", code) else ""
+        return f"{_PRELUDE}{numpy}\n{code}"
+    return code
+
+
+class Judge:
+    """A jail, and how a worker uses it; for one thread only."""
+
+    def __init__(self, open_jail: OpenJail, limits: Limits, stop: threading.Event) -> None:
+        self.isolation = ""
+        """The level of the jail that was used last."""
+        self._open_jail = open_jail
+        self._limits = limits
+        self._stop = stop
+        self._jail: Jail | None = None
+
+    def judge(self, problem: Problem, program: str) -> tuple[TestResult, ...]:
+        """Run every test of the problem, in order.
+
+        Raises:
+            SandboxError: no jail can be opened.
+            InterruptedRunError: the stop event was set between two tests.
+        """
+        if problem.check:
+            return (self._judge_check(problem, program),)
+        wrapped = _wrapped(problem)
+        results: list[TestResult] = []
+        for test in problem.tests:
+            if self._stop.is_set():
+                raise InterruptedRunError("scoring was stopped", "give the same command again to go on")
+            results.append(_foregone(results) or self._judge_test(problem, program, test, wrapped))
+        return tuple(results)
+
+    def close(self) -> None:
+        """Give the jail back."""
+        if self._jail is not None:
+            self._jail.close()
+            self._jail = None
+
+    def _judge_check(self, problem: Problem, program: str) -> TestResult:
+        execution = self._execute(lambda jail: jail.run(program, "", self._limits))
+        if execution.ended != "finished":
+            return _result(execution, _ENDINGS[execution.ended], execution.stdout)
+        passed = _proof(problem) in execution.stdout
+        verdict = Verdict.PASSED if passed else Verdict.WRONG_ANSWER
+        return replace(_result(execution, verdict, execution.stdout), apps_lenient=passed)
+
+    def _judge_test(self, problem: Problem, program: str, test: TestCase, wrapped: bool | None) -> TestResult:
+        called = problem.fn_name is not None
+        execution = self._execute(lambda jail: self._run_test(jail, problem, program, test))
+        output = execution.value if called else execution.stdout
+        if execution.ended != "finished":
+            return _result(execution, _ENDINGS[execution.ended], output)
+        right = strict_equal(test.output, output, call_based=called, wrapped=wrapped)
+        verdict = Verdict.PASSED if right else Verdict.WRONG_ANSWER
+        lenient = apps_equal(test.output, output, call_based=called)
+        return replace(_result(execution, verdict, output), apps_lenient=lenient)
+
+    def _run_test(self, jail: Jail, problem: Problem, program: str, test: TestCase) -> Execution:
+        if problem.fn_name is None:
+            return jail.run(program, as_text(test.input), self._limits)
+        return jail.call(program, problem.fn_name, list(test.input), self._limits)
+
+    def _execute(self, run: Callable[[Jail], Execution]) -> Execution:
+        """Run; when the jail itself fails, once more in a fresh one."""
+        execution = self._attempt(run)
+        return self._attempt(run) if execution.ended == "sandbox_failed" else execution
+
+    def _attempt(self, run: Callable[[Jail], Execution]) -> Execution:
+        if self._jail is None:
+            self._jail = self._open_jail()
+            self.isolation = self._jail.level
+        try:
+            execution = run(self._jail)
+        except SandboxError as error:
+            execution = Execution(
+                ended="sandbox_failed",
+                stdout="",
+                value=None,
+                error=error.message,
+                cpu_s=0.0,
+                wall_s=0.0,
+                peak_memory_bytes=0,
+            )
+        if execution.ended == "sandbox_failed":
+            self.close()
+        return execution
+
+
+def _wrapped(problem: Problem) -> bool | None:
+    """Whether the expected values of a call-based problem each sit in a list of one item, as APPS has it.
+
+    None when there is one test only, which does not tell 3, wrapped, from a list that holds 3.
+    """
+    outputs = [test.output for test in problem.tests]
+    if len(outputs) < 2:
+        return None
+    return all(isinstance(output, list) and len(output) == 1 for output in outputs)
+
+
+def _foregone(results: list[TestResult]) -> TestResult | None:
+    """The verdict on the next test where those before leave no doubt about it."""
+    if not results:
+        return None
+    if results[0].verdict is Verdict.SYNTAX_ERROR:
+        return TestResult(Verdict.SYNTAX_ERROR, error=results[0].error)
+    if sum(result.verdict is Verdict.TIME_LIMIT for result in results) >= MAX_TIME_LIMITS:
+        return TestResult(Verdict.TIME_LIMIT, error="not run: the program ran out of time on earlier tests")
+    return None
+
+
+def _result(execution: Execution, verdict: Verdict, output: Any) -> TestResult:
+    return TestResult(
+        verdict=verdict,
+        cpu_s=execution.cpu_s,
+        wall_s=execution.wall_s,
+        peak_memory_bytes=execution.peak_memory_bytes,
+        output=_shown(output),
+        error=execution.error[-_SHOWN_CHARS:],
+    )
+
+
+def _shown(output: Any) -> str:
+    text = output if isinstance(output, str) else "" if output is None else repr(output)
+    return text[:_SHOWN_CHARS]
+
+
+def _continued(starter: str, code: str) -> str:
+    """The starter code with the answer after it, be the answer its continuation or a program of its own."""
+    if not starter:
+        return code
+    first = next((line for line in code.splitlines() if line.strip()), "")
+    if first[:1] in (" ", "\t"):
+        return starter + code
+    if _is_whole(starter):
+        return f"{starter.rstrip()}\n\n{code}"
+    return code
+
+
+def _is_whole(starter: str) -> bool:
+    """Whether the starter code (from the data set, not from a model) is a program as it stands."""
+    try:
+        ast.parse(textwrap.dedent(starter))
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _proof(problem: Problem) -> str:
+    return "reached-" + hashlib.sha256(problem.check.encode(errors="replace")).hexdigest()[:24]
