@@ -212,5 +212,5 @@ class Run:
     """By training name (`ternary/pretrain`): the lines of its metrics.jsonl."""
     scores: list[dict[str, Any]] = field(default_factory=list)
     references: dict[str, Any] = field(default_factory=dict)
-    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """By model: a few scored samples, with the problem and each test's verdict."""
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    """A few problems, with what each model answered and the verdict of each test."""
