@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 _TOLERANCE = 1e-6
+_ZEROS = re.compile(r"\.0*")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -21,8 +22,9 @@ def strict_equal(expected: Any, actual: Any, *, call_based: bool = False, wrappe
     """Whether an output is right, forgiving only white space and the last digits of decimal fractions.
 
     Text: trailing blank lines are ignored, the number of lines must be the same, and so must the tokens
-    of each line. Call-based values: the same JSON data, by Python's own equality. In both a number may be
-    off by a relative 1e-6, but only where a decimal point, an exponent or a float is expected.
+    of each line, but that 3.0 will do for 3. Call-based values: the same JSON data, by Python's own
+    equality. In both a number may be off by a relative 1e-6, but only where a decimal point, an exponent or
+    a float is expected.
 
     Args:
         expected: the right output: text, a list of lines, or the JSON value that a call should return.
@@ -82,8 +84,13 @@ def _same_line(expected: str, actual: str) -> bool:
 def _same_token(expected: str, actual: str) -> bool:
     if expected == actual:
         return True
-    decimal = _NUMBER.fullmatch(expected) is not None and not expected.lstrip("+-").isdecimal()
-    return decimal and _NUMBER.fullmatch(actual) is not None and _close(float(expected), float(actual))
+    if expected.lstrip("+-").isdecimal():
+        return actual.startswith(expected) and _ZEROS.fullmatch(actual, len(expected)) is not None
+    return (
+        _NUMBER.fullmatch(expected) is not None
+        and _NUMBER.fullmatch(actual) is not None
+        and _close(float(expected), float(actual))
+    )
 
 
 def _close(expected: float, actual: float) -> bool:
