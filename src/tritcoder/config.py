@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import os
 import tomllib
 import types
 import typing
@@ -33,9 +34,7 @@ def load(path: Path, schema: type[T], overrides: Sequence[str] = ()) -> T:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(
-            f"no configuration file at {path}", "give the path of a .toml file, see configs/"
-        ) from None
+        raise ConfigError(f"no configuration file at {path}", "give the path of a .toml file, see configs/") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     for override in overrides:
@@ -57,9 +56,7 @@ def build(schema: type[T], tree: Mapping[str, Any], where: str = "configuration"
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
-        raise ConfigError(
-            f"an override reads key=value, found {override!r}", "for example --set pretrain.lr=1e-3"
-        )
+        raise ConfigError(f"an override reads key=value, found {override!r}", "for example --set pretrain.lr=1e-3")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -68,9 +65,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     for table in tables:
         tree = tree.setdefault(table, {})
         if not isinstance(tree, dict):
-            raise ConfigError(
-                f"{key!r} is not a place in the configuration: {table!r} is a value, not a table"
-            )
+            raise ConfigError(f"{key!r} is not a place in the configuration: {table!r} is a value, not a table")
     tree[leaf] = value
 
 
@@ -89,12 +84,26 @@ def _convert(kind: Any, value: Any, where: str, key: str) -> Any:
         return tuple(_convert(arguments[0], item, where, f"{key}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, Mapping):
         return {name: _convert(arguments[1], item, where, f"{key}.{name}") for name, item in value.items()}
+    if kind is str and isinstance(value, str) and value.startswith("$"):
+        return _expand(value, where, key)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     expected = getattr(origin or kind, "__name__", str(kind))
     raise ConfigError(f"{where}: {key} must be {expected}, found {value!r} ({type(value).__name__})")
+
+
+def _expand(value: str, where: str, key: str) -> str:
+    """A value that begins with an environment variable, as in `$TRITCODER_DATA/apps-train.jsonl.gz`."""
+    name, slash, rest = value[1:].partition("/")
+    try:
+        return os.environ[name] + slash + rest
+    except KeyError:
+        raise ConfigError(
+            f"{where}: {key} is {value!r}, but the environment variable {name} is not set",
+            f"export {name}=FOLDER, or give another value: --set {key}=PATH",
+        ) from None
 
 
 def _convert_union(arguments: tuple[Any, ...], value: Any, where: str, key: str) -> Any:
@@ -123,9 +132,7 @@ def _convert_table(kind: type[Any], value: Any, where: str, key: str) -> Any:
             hint = f"did you mean {prefix}{near[0]}?" if near else f"valid keys here: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{name}", hint)
     try:
-        return kind(
-            **{name: _convert(hints[name], item, where, prefix + name) for name, item in value.items()}
-        )
+        return kind(**{name: _convert(hints[name], item, where, prefix + name) for name, item in value.items()})
     except ConfigError as error:
         if error.message.startswith(where):
             raise
@@ -164,9 +171,7 @@ def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[st
         lines.extend(["", f"[{'.'.join(path)}]"])
     nested = {name: item for name, item in table.items() if isinstance(item, Mapping)}
     lines.extend(
-        f"{name} = {_toml_value(item)}"
-        for name, item in table.items()
-        if item is not None and name not in nested
+        f"{name} = {_toml_value(item)}" for name, item in table.items() if item is not None and name not in nested
     )
     for name, item in nested.items():
         _write_table(item, (*path, name), lines)

@@ -1,0 +1,78 @@
+"""`tritcoder run`: an experiment, from corpus to report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.panel import Panel
+from rich.syntax import Syntax
+
+
+def run(
+    config: Path,
+    /,
+    *,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
+    runs: Path = Path("runs"),
+    directory: Path | None = None,
+) -> None:
+    """Walk every stage of an experiment; what is done already under the same settings is left as it is.
+
+    Args:
+        config: TOML file of the experiment, such as configs/demo.toml.
+        set_: change one setting, as in --set pretrain.lr=1e-3; may be given several times.
+        runs: where run directories lie.
+        directory: the run directory itself; default RUNS/NAME.
+    """
+    from tritcoder.cli.view import LiveView
+    from tritcoder.config import load
+    from tritcoder.experiment.config import ExperimentConfig
+
+    experiment = load(config, ExperimentConfig, set_)
+    place = directory or runs / experiment.name
+    from tritcoder.experiment.plan import run_experiment
+
+    with LiveView() as view:
+        view.console.print(f"[bold]{experiment.title or experiment.name}[/]", highlight=False)
+        cache = run_experiment(experiment, place, view)
+        if all(record["cached"] for record in cache.records):
+            view.console.print("nothing to do: every stage is up to date", highlight=False)
+    show_results(place)
+
+
+def show_results(directory: Path) -> None:
+    """Print the result table, one generated program, the notes and where the report is."""
+    from tritcoder.report.load import load_run
+    from tritcoder.report.table import as_text, footnotes, result_rows
+
+    console = Console(highlight=False)
+    found = load_run(directory)
+    rows = result_rows(found)
+    console.print()
+    console.print(as_text(rows, width=max(100, console.width)), markup=False, soft_wrap=True)
+    for note in footnotes(rows):
+        console.print(note, markup=False, style="dim")
+    _show_program(console, directory)
+    for note in found.manifest.get("notes", []):
+        console.print(f"\n[bold]Note:[/] {note}")
+    console.print(f"\nReport: {directory / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _show_program(console: Console, directory: Path) -> None:
+    examples = json.loads((directory / "examples.json").read_text(encoding="utf-8"))
+    if not examples:
+        return
+    example = max(examples, key=lambda item: _passed(item["answers"][0]))
+    answer = example["answers"][0]
+    first = example["question"].strip().splitlines()[0]
+    title = f"problem {example['problem_id']}: {first[:90]}"
+    told = f"{answer['title']}: {_passed(answer)} of {len(answer['results'])} tests passed"
+    code = Syntax(answer["completion"].rstrip() or "(nothing)", "python", theme="ansi_light", word_wrap=True)
+    console.print()
+    console.print(Panel(code, title=title, subtitle=told, title_align="left", subtitle_align="left"))
+
+
+def _passed(answer: dict[str, list[dict[str, str]]]) -> int:
+    return sum(result["verdict"] == "passed" for result in answer["results"])

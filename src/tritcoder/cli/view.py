@@ -1,0 +1,66 @@
+"""One live view of a run: which stage, how far, how long still."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class LiveView:
+    """Tells of the stages on standard error: a moving line on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}", table_column=None),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._note = ""
+
+    def __enter__(self) -> "LiveView":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def stage_began(self, name: str) -> None:
+        """A stage starts working."""
+        self._note = ""
+        self._task = self._progress.add_task(name, total=None, note="")
+        if not self.console.is_terminal:
+            self.console.print(f"  [dim]…[/] {name}", highlight=False)
+
+    def stage_moved(self, done: float, total: float, note: str) -> None:
+        """The current stage has done so much of so much."""
+        self._note = note
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total or None, note=note)
+
+    def stage_ended(self, name: str, seconds: float, cached: bool) -> None:
+        """A stage is done."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+        mark, told = ("[dim]=[/]", "unchanged") if cached else ("[green]✓[/]", f"{seconds:6.1f} s  {self._note}")
+        self.console.print(f"  {mark} {name:<28} [dim]{told}[/]", highlight=False)
+        self._note = ""

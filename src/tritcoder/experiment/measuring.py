@@ -1,0 +1,216 @@
+"""The stages from a trained model to its scores: answers, verdicts, examples."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tritcoder.config import plain
+from tritcoder.data.apps import read_problems
+from tritcoder.errors import storage_errors
+from tritcoder.evaluate import apps
+from tritcoder.evaluate.samples import read_samples, sample_to_json
+from tritcoder.evaluate.scoring import outcome_from_json
+from tritcoder.experiment.config import ExperimentConfig
+from tritcoder.experiment.opening import is_baseline, open_generator, open_text_model
+from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
+from tritcoder.protocols import Generator
+from tritcoder.provenance import write_json
+from tritcoder.records import DIFFICULTIES, Completion, Outcome, Problem, Prompt
+from tritcoder.tokenizer.template import problem_prompt
+
+
+def file_name(model: str) -> str:
+    """A model's name as a file name: `naive:constant` -> `naive-constant`."""
+    return "".join(char if char.isalnum() or char in "-_." else "-" for char in model)
+
+
+def open_for_measuring(config: ExperimentConfig, model: str, directory: Path) -> Generator:
+    """An arm of this run, or a rival fitted to the training problems."""
+    if model in config.arms:
+        return open_text_model(directory / model / "model", model, config.evaluate.batch_size)
+    training = read_problems(config.problems, "train") if model.startswith("naive:") else []
+    return open_generator(model, training, config.evaluate.batch_size)
+
+
+def answer_problems(config: ExperimentConfig, model: str, directory: Path, watcher: Watcher) -> Facts:
+    """Let a model answer every test problem; answers are appended one by one, so an interrupted run goes on."""
+    path = directory / "samples" / f"{file_name(model)}.jsonl"
+    problems = read_problems(config.problems, "test")
+    prompts = [problem_prompt(problem, sample) for problem in problems for sample in range(config.evaluate.samples)]
+    return write_answers(open_for_measuring(config, model, directory), prompts, config, path, watcher)
+
+
+def write_answers(
+    generator: Generator, prompts: Sequence[Prompt], config: ExperimentConfig, path: Path, watcher: Watcher
+) -> Facts:
+    """Append what is missing to a samples file; returns how fast that went."""
+    done = {(row.task_id, row.sample) for row in read_samples(path, resuming=True)} if path.exists() else set()
+    todo = [prompt for prompt in prompts if (prompt.task_id, prompt.sample) not in done]
+    if path.exists():
+        _drop_cut_line(path)
+    began, n_tokens = time.monotonic(), 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(path), path.open("a", encoding="utf-8") as file:
+        for count, completion in enumerate(generator.generate(todo, config.evaluate.sampling), start=1):
+            file.write(json.dumps(sample_to_json(completion), ensure_ascii=False) + "\n")
+            file.flush()
+            n_tokens += completion.n_tokens
+            watcher.stage_moved(len(done) + count, len(prompts), f"{n_tokens:,} tokens")
+    seconds = time.monotonic() - began
+    speed = {"tokens_per_second": round(n_tokens / seconds, 1), "n_tokens": n_tokens} if n_tokens else None
+    return {"samples": len(prompts), "speed": speed}
+
+
+def _drop_cut_line(path: Path) -> None:
+    """Cut off a last line that has no end: the run was killed while writing it."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+
+
+def score_answers(config: ExperimentConfig, model: str, directory: Path, answered: Facts, watcher: Watcher) -> Facts:
+    """Run every answer on every test, and gather all measures in `scores/<model>.json`."""
+    name = file_name(model)
+    problems = {problem.problem_id: problem for problem in read_problems(config.problems, "test")}
+    own = None if model.startswith("naive:") else open_for_measuring(config, model, directory)
+    score = apps.evaluate(
+        problems,
+        read_samples(directory / "samples" / f"{name}.jsonl"),
+        model=model,
+        kind=model if model in config.arms else model.partition(":")[0],
+        benchmark="embedded problems"
+        if config.problems.source == "embedded" and not config.problems.test
+        else "APPS",
+        path=directory / "scores" / f"{name}.outcomes.jsonl",
+        workers=config.evaluate.workers or os.cpu_count() or 1,
+        limits=config.evaluate.limits,
+        likelihood_model=own if hasattr(own, "likelihoods") else None,
+        on_progress=lambda done, total: watcher.stage_moved(done, total, "answers scored"),
+    )
+    write_json(directory / "scores" / f"{name}.json", score | {"speed": answered.get("speed")})
+    overall = score["table"]["all"]
+    return {
+        "average": overall["average"]["value"],
+        "strict": overall["strict"]["value"],
+        "isolation": score["isolation"],
+    }
+
+
+def _kind(config: ExperimentConfig, model: str) -> str:
+    if model in config.arms:
+        return model
+    return model.partition(":")[0] if is_baseline(model) else "model"
+
+
+def _benchmark(config: ExperimentConfig) -> str:
+    embedded = (config.problems.test or config.problems.source) == "embedded"
+    return "embedded problems" if embedded else "APPS"
+
+
+def evaluate_alone(config: ExperimentConfig, model: str, directory: Path, watcher: Watcher) -> dict[str, Any]:
+    """A model outside any run: answers, verdicts and measures in a folder of their own, which may be resumed."""
+    cache = StageCache(directory, watcher)
+    cache.run(
+        answer_and_score(config, model, directory, cache, (), [str(Path(model).resolve()), plain(config.problems)])
+    )
+    score: dict[str, Any] = json.loads(
+        (directory / "scores" / f"{file_name(model)}.json").read_text(encoding="utf-8")
+    )
+    return score
+
+
+def answer_and_score(
+    config: ExperimentConfig, model: str, directory: Path, cache: StageCache, needs: tuple[str, ...], settings: Any
+) -> list[Stage]:
+    """The two stages that measure one model: its answers, then their verdicts."""
+    answers, scores, name = f"answers/{model}", f"scores/{model}", file_name(model)
+    return [
+        Stage(
+            answers,
+            needs,
+            [settings, config.evaluate.samples, plain(config.evaluate.sampling)],
+            (f"samples/{name}.jsonl",),
+            lambda watcher: answer_problems(config, model, directory, watcher),
+        ),
+        Stage(
+            scores,
+            (answers,),
+            plain(config.evaluate.limits),
+            (f"scores/{name}.json", f"scores/{name}.outcomes.jsonl"),
+            lambda watcher: score_answers(config, model, directory, cache.facts[answers], watcher),
+        ),
+    ]
+
+
+def choose_examples(config: ExperimentConfig, models: Sequence[str], directory: Path) -> Facts:
+    """Problems to show in full: those on which a model of ours gets furthest, the same number for each difficulty."""
+    problems = {problem.problem_id: problem for problem in read_problems(config.problems, "test")}
+    outcomes = {model: _first_outcomes(directory, model) for model in models}
+    answers = {model: _first_answers(directory, model) for model in models}
+
+    def merit(problem_id: str) -> tuple[float, str]:
+        best = max(
+            (outcomes[arm][problem_id].share_passed for arm in config.arms if problem_id in outcomes[arm]), default=0
+        )
+        return -best, problem_id
+
+    each = -(-config.evaluate.examples // len(DIFFICULTIES))
+    chosen: list[str] = []
+    for difficulty in DIFFICULTIES:
+        names = [name for name, problem in problems.items() if problem.difficulty == difficulty]
+        chosen += sorted(names, key=merit)[:each]
+    chosen = chosen[: config.evaluate.examples]
+    examples = [_example(problems[name], models, outcomes, answers) for name in chosen]
+    write_json(directory / "examples.json", examples)
+    return {"examples": len(examples)}
+
+
+def _example(
+    problem: Problem,
+    models: Sequence[str],
+    outcomes: dict[str, dict[str, Outcome]],
+    answers: dict[str, dict[str, Completion]],
+) -> dict[str, Any]:
+    shown = []
+    for model in models:
+        outcome, answer = outcomes[model].get(problem.problem_id), answers[model].get(problem.problem_id)
+        if outcome is None or answer is None:
+            continue
+        results = [
+            {
+                "verdict": result.verdict,
+                "input": _text(test.input),
+                "expected": _text(test.output),
+                "output": result.output,
+                "error": result.error,
+            }
+            for test, result in zip(problem.tests, outcome.results, strict=False)
+        ]
+        shown.append({"model": model, "title": model, "completion": answer.text, "results": results})
+    return {
+        "problem_id": problem.problem_id,
+        "question": problem.question,
+        "difficulty": problem.difficulty,
+        "call_based": problem.call_based,
+        "answers": shown,
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _first_outcomes(directory: Path, model: str) -> dict[str, Outcome]:
+    path = directory / "scores" / f"{file_name(model)}.outcomes.jsonl"
+    rows = (outcome_from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
+    return {outcome.problem_id: outcome for outcome in rows if outcome.sample == 0}
+
+
+def _first_answers(directory: Path, model: str) -> dict[str, Completion]:
+    rows = read_samples(directory / "samples" / f"{file_name(model)}.jsonl")
+    return {row.task_id: row for row in rows if row.sample == 0}

@@ -1,0 +1,70 @@
+"""A model is named by one string: a run directory, a model directory, or a rival such as `naive:constant`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tritcoder.baselines.registry import open_baseline
+from tritcoder.errors import MissingExtraError, ModelFileError
+from tritcoder.generate import DEFAULT_BATCH, TextModel
+from tritcoder.protocols import Generator
+from tritcoder.records import Problem
+from tritcoder.tokenizer.bpe import Tokenizer
+
+
+def model_directory(path: Path) -> Path:
+    """Where the model of a run, an arm or a directory lies.
+
+    A run directory stands for its ternary model, after fine-tuning if there was one; so does an arm's folder.
+
+    Raises:
+        ModelFileError: there is no model.
+    """
+    for place in ("", "model", "base", "ternary/model", "ternary/base"):
+        if (path / place / "config.json").is_file():
+            return path / place
+    state = "holds no model yet" if path.is_dir() else "does not exist"
+    raise ModelFileError(
+        f"{path} {state}",
+        "give a run directory (runs/demo), a model directory, or a rival (naive:retrieval, hf:PATH)",
+    )
+
+
+def open_text_model(path: Path, name: str = "", batch_size: int = DEFAULT_BATCH) -> TextModel:
+    """Our own model, with torch.
+
+    Raises:
+        ModelFileError: there is none, or it is damaged or of another kind.
+        MissingExtraError: torch is not installed.
+    """
+    directory = model_directory(path)
+    try:
+        from tritcoder.model.torch_model import TorchLanguageModel
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"running a model directory needs {error.name}, which is not installed",
+            "pip install 'tritcoder[train]'",
+        ) from None
+    model = TorchLanguageModel.load(directory, name or str(path))
+    return TextModel(model, Tokenizer.load(directory / "tokenizer.json"), batch_size)
+
+
+def is_baseline(spec: str) -> bool:
+    """Whether a model string names a rival rather than a directory."""
+    return spec.partition(":")[0] in ("naive", "hf", "gemini", "openai") and ":" in spec
+
+
+def open_generator(spec: str, training_problems: Sequence[Problem], batch_size: int = DEFAULT_BATCH) -> Generator:
+    """Whatever a model string names.
+
+    Args:
+        spec: `runs/demo`, a model directory, `naive:constant`, `naive:retrieval`, `hf:PATH`, `gemini:NAME`,
+            `openai:NAME@URL`.
+        training_problems: what the naive rivals learn from.
+        batch_size: answers that our own model writes at once.
+
+    Raises:
+        ModelFileError, ConfigError, MissingExtraError, AccessError: it cannot be opened; says why.
+    """
+    if is_baseline(spec):
+        return open_baseline(spec, training_problems)
+    return open_text_model(Path(spec), batch_size=batch_size)

@@ -1,0 +1,138 @@
+"""The proposal as one list: from corpus to report.
+
+    corpus -> tokenizer -> tokens -> for each arm: pretrain -> finetune -> answers -> scores
+                                  -> references                       -> examples -> report
+
+The arms are the ternary model and its full-precision twin; rivals join at the answers.
+"""
+
+from pathlib import Path
+
+from tritcoder.config import plain, to_toml
+from tritcoder.data import corpus
+from tritcoder.data.apps import count, problems_identity, read_problems
+from tritcoder.errors import storage_errors
+from tritcoder.experiment import learning, measuring
+from tritcoder.experiment.config import ExperimentConfig
+from tritcoder.experiment.references import measure_references
+from tritcoder.experiment.reporting import manifest, write_report
+from tritcoder.experiment.stage import Stage, StageCache, Watcher
+from tritcoder.provenance import now, whole_file, write_json
+
+
+def run_experiment(config: ExperimentConfig, directory: Path, watcher: Watcher) -> StageCache:
+    """Walk the stages; what is done already under the same settings is left as it is.
+
+    Args:
+        config: the experiment.
+        directory: its run directory, made when it is missing.
+        watcher: is told of every stage.
+
+    Returns:
+        the cache, whose `records` tell what each stage took and whether anything was done.
+
+    Raises:
+        TritcoderError: as the stages say; what was finished stays.
+    """
+    with storage_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    with whole_file(directory / "config.toml") as file:
+        file.write(to_toml(config))
+    cache = StageCache(directory, watcher)
+    started = now()
+    cache.run(stages(config, directory, cache))
+    if any(not record["cached"] for record in cache.records) or not (directory / "report.html").exists():
+        write_json(directory / "manifest.json", manifest(config, cache, started))
+        write_report(directory)
+    return cache
+
+
+def measured_models(config: ExperimentConfig) -> tuple[str, ...]:
+    """Our arms, then the rivals."""
+    return (*config.arms, *config.evaluate.baselines)
+
+
+def stages(config: ExperimentConfig, directory: Path, cache: StageCache) -> list[Stage]:
+    """Every stage, each after those it needs."""
+    return [
+        *_data_stages(config, directory),
+        *(stage for arm in config.arms for stage in _arm_stages(config, arm, directory, cache)),
+        *(stage for model in measured_models(config) for stage in _score_stages(config, model, directory, cache)),
+        _examples_stage(config, directory),
+    ]
+
+
+def _data_stages(config: ExperimentConfig, directory: Path) -> list[Stage]:
+    return [
+        Stage(
+            "corpus",
+            (),
+            [plain(config.corpus), corpus.identity(config.corpus)],
+            ("corpus",),
+            lambda watcher: learning.collect_corpus(config, directory, watcher),
+        ),
+        Stage(
+            "problems",
+            (),
+            [plain(config.problems), problems_identity(config.problems)],
+            (),
+            lambda _: {split: count(read_problems(config.problems, split)) for split in ("train", "test")},
+        ),
+        Stage(
+            "tokenizer",
+            ("corpus", "problems"),
+            plain(config.tokenizer),
+            ("tokenizer.json",),
+            lambda _: learning.train_tokenizer(config, directory),
+        ),
+        Stage(
+            "tokens",
+            ("corpus", "tokenizer"),
+            None,
+            ("tokens",),
+            lambda watcher: learning.tokenise_corpus(directory, watcher),
+        ),
+        Stage(
+            "references",
+            ("tokens",),
+            [config.evaluate.held_out_tokens, config.pretrain.seq_len, config.pretrain.tokens],
+            ("references.json",),
+            lambda _: measure_references(config, directory),
+        ),
+    ]
+
+
+def _arm_stages(config: ExperimentConfig, arm: str, directory: Path, cache: StageCache) -> list[Stage]:
+    pretrain, finetune = f"{arm}/pretrain", f"{arm}/finetune"
+    return [
+        Stage(
+            pretrain,
+            ("tokens",),
+            [plain(config.model), arm, plain(config.training(arm, "pretrain")), config.evaluate.held_out_tokens],
+            (pretrain, f"{arm}/base"),
+            lambda watcher: learning.pretrain(config, arm, directory, cache.keys[pretrain], watcher),
+        ),
+        Stage(
+            finetune,
+            (pretrain, "problems"),
+            [plain(config.training(arm, "finetune")), config.evaluate.held_out_problems],
+            (finetune, f"{arm}/model"),
+            lambda watcher: learning.finetune(config, arm, directory, cache.keys[finetune], watcher),
+        ),
+    ]
+
+
+def _score_stages(config: ExperimentConfig, model: str, directory: Path, cache: StageCache) -> list[Stage]:
+    learned = f"{model}/finetune" if model in config.arms else "problems"
+    return measuring.answer_and_score(config, model, directory, cache, (learned, "problems"), model)
+
+
+def _examples_stage(config: ExperimentConfig, directory: Path) -> Stage:
+    models = measured_models(config)
+    return Stage(
+        "examples",
+        tuple(f"scores/{model}" for model in models),
+        config.evaluate.examples,
+        ("examples.json",),
+        lambda _: measuring.choose_examples(config, models, directory),
+    )
