@@ -3,12 +3,13 @@
 from typing import Any
 
 STATUS = "published, not run here"
-SOURCE = "Hendrycks et al. 2021, Measuring Coding Challenge Competence With APPS, arXiv:2105.09938, table 2"
+SOURCE = "Hendrycks et al. 2021, Measuring Coding Challenge Competence With APPS, arXiv:2105.09938, table of results"
 
 _N_PROBLEMS = {"introductory": 1000, "interview": 3000, "competition": 1000, "all": 5000}
 
 # Percent: average by difficulty and over all, then strict the same. All but GPT-3 are fine-tuned on
-# APPS; GPT-3 is shown examples in its prompt. One answer a problem, by beam search; the whole test split.
+# APPS; GPT-3 is shown examples in its prompt. The whole test split. The overall scores are the means of
+# the three by their numbers of problems, to rounding; GPT-Neo's strict row is also on Papers with Code.
 _ROWS: tuple[tuple[str, str, tuple[float, ...], tuple[float, ...]], ...] = (
     ("GPT-2 0.1B", "fine-tuned", (5.64, 6.93, 4.37, 6.16), (1.00, 0.33, 0.00, 0.40)),
     ("GPT-2 1.5B", "fine-tuned", (7.40, 9.11, 5.05, 7.96), (1.30, 0.70, 0.00, 0.68)),
