@@ -150,7 +150,7 @@ def identity(config: CorpusConfig, hub: Hub | None = None) -> str:
         DatasetError, AccessError: as the source says.
     """
     if config.source == "installed":
-        source = installed.identity()
+        source = installed.identity(config)
     elif config.source == "folder":
         source = folder.identity(config)
     else:
@@ -165,7 +165,7 @@ def read(path: Path) -> Iterator[Document]:
         DatasetError: the file is missing or damaged, or a line is no document; names the line.
     """
     for number, row in jsonl.rows(path):
-        if list(row) != _DOCUMENT_FIELDS or not all(isinstance(value, str) for value in row.values()):
+        if set(row) != set(_DOCUMENT_FIELDS) or not all(isinstance(value, str) for value in row.values()):
             raise DatasetError(
                 f"{path}, line {number}: expected the text fields {', '.join(_DOCUMENT_FIELDS)}, "
                 f"found {', '.join(row) or 'none'}",

@@ -10,6 +10,8 @@ from tritcoder.data.rows import Split, problem_of
 from tritcoder.errors import DatasetError
 from tritcoder.records import DIFFICULTIES, Problem
 
+_HINT = "install tritcoder again"
+
 
 def embedded_problems(split: Split) -> list[Problem]:
     """The embedded problems of one split, by difficulty and then as their files list them.
@@ -27,13 +29,20 @@ def embedded_rows() -> Iterator[tuple[str, dict[str, Any]]]:
         DatasetError: the package's own files are missing or damaged.
     """
     for difficulty in DIFFICULTIES:
-        for number, line in enumerate(_text(difficulty).splitlines(), start=1):
-            where = f"embedded/{difficulty}.jsonl, line {number}"
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DatasetError(f"{where}: {error}", "install tritcoder again") from None
-            yield where, row
+        for number, line in enumerate(_text(difficulty).split("\n"), start=1):
+            if line.strip():
+                where = f"embedded/{difficulty}.jsonl, line {number}"
+                yield where, _row(line, where)
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DatasetError(f"{where}: {error}", _HINT) from None
+    if not isinstance(row, dict):
+        raise DatasetError(f"{where}: expected a JSON object, found {type(row).__name__}", _HINT)
+    return row
 
 
 def embedded_identity() -> str:
@@ -43,8 +52,8 @@ def embedded_identity() -> str:
 
 
 def _text(difficulty: str) -> str:
-    file = resources.files("tritcoder.data").joinpath("embedded", f"{difficulty}.jsonl")
+    name = f"{difficulty}.jsonl"
     try:
-        return file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ""
+        return resources.files("tritcoder.data").joinpath("embedded", name).read_text(encoding="utf-8")
+    except OSError:
+        raise DatasetError(f"the package lacks its own file data/embedded/{name}", _HINT) from None

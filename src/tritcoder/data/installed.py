@@ -35,42 +35,50 @@ def documents(config: CorpusConfig) -> Iterator[Item]:
     Raises:
         ConfigError: `packages` or `exclude_packages` names what is not installed.
     """
-    distributions = _distributions()
-    modules = _stdlib_modules()
+    modules, distributions = _chosen(config)
+    for group, files in modules.items():
+        yield from _stdlib_documents(group, files, config)
+    for name, distribution in distributions.items():
+        yield from _package_documents(name, distribution, config)
+
+
+def identity(config: CorpusConfig) -> str:
+    """The interpreter's version and those of the chosen packages, which together decide what `documents` reads.
+
+    Raises:
+        ConfigError: as `documents`.
+    """
+    modules, distributions = _chosen(config)
+    packages = [f"{name}=={_fact(one, 'Version')}" for name, one in distributions.items()]
+    return " ".join([f"{platform.python_implementation()}-{platform.python_version()}", *modules, *packages])
+
+
+def _chosen(config: CorpusConfig) -> tuple[dict[str, list[Path]], dict[str, metadata.Distribution]]:
+    """The modules of the standard library and the distributions that the configuration asks for."""
+    modules, distributions = _stdlib_modules(), _distributions()
     wanted = {_normal(name) for name in config.packages}
     unwanted = {_normal(name) for name in config.exclude_packages}
-    _check_names(wanted | unwanted, {*distributions, *modules, STDLIB, _SELF})
-    for group, files in modules.items():
-        if _chosen(group, wanted, unwanted):
-            yield from _stdlib_documents(group, files, config)
-    for name, distribution in distributions.items():
-        if _chosen(name, wanted, unwanted):
-            yield from _package_documents(name, distribution, config)
-
-
-def identity() -> str:
-    """The interpreter's version and every package's, which together decide what `documents` reads."""
-    packages = [f"{name}=={_fact(one, 'Version')}" for name, one in _distributions().items()]
-    return " ".join([f"{platform.python_implementation()}-{platform.python_version()}", *packages])
-
-
-def _normal(name: str) -> str:
-    """A distribution's name as PEP 503 compares them; a module of the standard library keeps its own."""
-    return name if name.startswith(f"{STDLIB}/") else re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _check_names(asked: set[str], known: set[str]) -> None:
-    for name in sorted(asked - known):
+    known = {*distributions, *modules, STDLIB, _SELF}
+    for name in sorted((wanted | unwanted) - known):
         near = difflib.get_close_matches(name, known, n=1)
         raise ConfigError(
             f"packages names {name!r}, which is not installed here",
             f"did you mean {near[0]!r}?" if near else "pip list shows what is; the standard library is 'stdlib'",
         )
 
+    def is_chosen(group: str) -> bool:
+        names = {group, group.partition("/")[0]}
+        return (not wanted or not wanted.isdisjoint(names)) and unwanted.isdisjoint(names)
 
-def _chosen(group: str, wanted: set[str], unwanted: set[str]) -> bool:
-    names = {group, group.partition("/")[0]}
-    return (not wanted or not wanted.isdisjoint(names)) and unwanted.isdisjoint(names)
+    return (
+        {group: files for group, files in modules.items() if is_chosen(group)},
+        {name: one for name, one in distributions.items() if is_chosen(name)},
+    )
+
+
+def _normal(name: str) -> str:
+    """A distribution's name as PEP 503 compares them; a module of the standard library keeps its own."""
+    return name if name.startswith(f"{STDLIB}/") else re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _stdlib_modules() -> dict[str, list[Path]]:

@@ -23,32 +23,21 @@ def rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     number = 0
     try:
-        with open_text(path) as file:
+        with _open(path) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     yield number, _object(line, path, number)
-    except UnicodeDecodeError as error:
-        where = f"{path}, near line {number + 1}"
-        raise DatasetError(f"{where}: the text must be UTF-8, found {error.reason}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         where = f"{path}, after line {number}"
         raise DatasetError(
             f"{where}: the gzip data is damaged or cut short ({error})", "fetch the file again"
         ) from None
-
-
-def open_text(path: Path) -> IO[str]:
-    """Open a text file, unpacking it when its name ends in .gz.
-
-    Raises:
-        DatasetError: it is missing, or cannot be read.
-    """
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8", newline="\n")
-        return path.open(encoding="utf-8", newline="\n")
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def unreadable(path: Path, error: OSError) -> DatasetError:
@@ -76,9 +65,11 @@ def parse(text: str) -> Any:
         return json.loads(text, parse_int=_long_int)
 
 
-def _object(line: str, path: Path, number: int) -> dict[str, Any]:
+def _object(line: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        value = parse(line)
+        value = parse(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}, line {number}: the text must be UTF-8, found {error.reason}") from None
     except ValueError as error:
         raise DatasetError(f"{path}, line {number}: expected a JSON object, found {error}") from None
     if not isinstance(value, dict):

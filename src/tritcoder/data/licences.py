@@ -216,4 +216,4 @@ def _isc_family(plain: str) -> str:
 def of_header(text: str) -> str:
     """The SPDX expression that a source file states for itself in its first lines; empty for none."""
     line = _SPDX_LINE.search(text[:_HEADER_CHARS])
-    return line[1].strip() if line else ""
+    return line[1].strip(" -") if line else ""

@@ -80,16 +80,16 @@ def _inner(root: Path, path: Path) -> str:
 
 def _hub_files(config: CorpusConfig, hub: Hub) -> Iterator[tuple[Path, str]]:
     commit = hub.commit(config.dataset, config.revision)
-    folders = {f"data/{_folder(language)}/" for language in config.languages}
+    folders = {_folder(language) for language in config.languages}
     names = [
         name
         for name in hub.files(config.dataset, commit)
-        if name.endswith(_SUFFIXES) and any(name.startswith(folder) for folder in folders)
+        if name.endswith(_SUFFIXES) and not folders.isdisjoint(PurePosixPath(name).parts[:-1])
     ]
     if not names:
         raise AccessError(
-            f"{config.dataset} has no files under {', '.join(sorted(folders))}",
-            "check languages against the data set's page; each is a folder of data/ there",
+            f"{config.dataset} has no files in a folder {' or '.join(sorted(folders))}",
+            "check languages against the data set's page: each is a folder there",
         )
     names.sort(key=lambda name: hashlib.blake2b(f"{config.seed}\0{name}".encode()).digest())
     chosen = sorted(names[: config.max_files or None])
