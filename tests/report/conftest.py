@@ -2,10 +2,14 @@
 
 import json
 import math
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tritcoder.records import Run
+from tritcoder.report.load import load_run
 
 SIGNATURE = {
     "time": "2026-03-04T05:06:07+00:00",
@@ -34,18 +38,24 @@ def manifest() -> dict[str, Any]:
         "finished": "2026-03-04T05:06:07+00:00",
         "signature": SIGNATURE,
         "corpus": {
+            "source": "installed",
+            "files_read": 1305,
+            "dropped": {"near_duplicate": 31, "licence_unknown": 7, "too_long_lines": 90},
+            "filters": {"require_parse": True, "max_line": 1000},
+            "held_out_groups": ["jinja2", "email"],
+            "totals": {
+                "train": {"documents": 1117, "bytes": 21_819_753, "sha256": "ab" * 32},
+                "held_out": {"documents": 60, "bytes": 900_000, "sha256": "cd" * 32},
+            },
             "sources": {
-                "numpy 2.3.1": {"documents": 512, "bytes": 9_876_543, "licence": "BSD-3-Clause"},
-                "jinja2 3.1.6": {"documents": 25, "bytes": 543_210, "licence": "BSD-3-Clause"},
-                "python 3.11 standard library": {"documents": 640, "bytes": 12_300_000, "licence": "PSF-2.0"},
+                "numpy 2.3.1": {"documents": 512, "bytes": 9_876_543, "licences": ["BSD-3-Clause"]},
+                "jinja2 3.1.6": {"documents": 25, "bytes": 543_210, "licences": ["BSD-3-Clause"]},
+                "python 3.11 standard library": {"documents": 640, "bytes": 12_300_000, "licences": ["PSF-2.0"]},
             },
             "licences": {
                 "BSD-3-Clause": {"documents": 537, "bytes": 10_419_753},
                 "PSF-2.0": {"documents": 640, "bytes": 12_300_000},
             },
-            "dropped": {"near_duplicate": 31, "licence_unknown": 7, "too_long_lines": 90},
-            "held_out": {"groups": ["jinja2", "email"], "documents": 60, "bytes": 900_000},
-            "train": {"documents": 1117, "bytes": 21_819_753},
         },
         "tokenizer": {"vocab_size": 4096, "bytes_per_token": 3.21},
         "tokens": {"train": 6_797_430, "held_out": 280_373},
@@ -54,15 +64,18 @@ def manifest() -> dict[str, Any]:
             {"name": "corpus", "key": "aa11bb22", "seconds": 12.34, "cached": False},
             {"name": "pretrain ternary", "key": "cc33dd44", "seconds": 83.0, "cached": True},
         ],
-        "models": {
-            "ternary": {
-                "parameters": 5_243_904,
-                "ternary_parameters": 3_145_728,
-                "quantization": "b1.58",
-                "dim": 256,
-            },
-            "twin": {"parameters": 5_243_904, "ternary_parameters": 0, "quantization": "none", "dim": 256},
-        },
+        "models": {"ternary": trained(3_145_728, "ternary", 1.871), "twin": trained(0, "none", 1.798)},
+        "fine_tuning": {arm: {"problems": 300, "epochs": 2.5} for arm in ("ternary", "twin")},
+    }
+
+
+def trained(ternary_parameters: int, quantization: str, held_out: float) -> dict[str, Any]:
+    return {
+        "parameters": 5_243_904,
+        "ternary_parameters": ternary_parameters,
+        "quantization": quantization,
+        "dim": 256,
+        "held_out": {"held_out_loss": held_out * 2.25, "held_out_bits_per_byte": held_out},
     }
 
 
@@ -72,19 +85,20 @@ def references() -> dict[str, Any]:
         "3-gram": 2.345,
         "zlib": 2.106,
         "xz": 1.913,
-        "held_out": {"ternary": 1.871, "twin": 1.798},
         "published": [
             {
                 "model": "GPT-2 0.1B",
                 "source": "arXiv 2105.09938",
-                "status": "recalled",
+                "status": "published, not run here",
+                "how": "fine-tuned",
                 "average": {"introductory": 5.64, "interview": 6.93, "competition": 4.37, "all": 6.16},
                 "strict": {"introductory": 1.0, "interview": 0.33, "competition": 0.0, "all": 0.4},
             },
             {
                 "model": "GPT-Neo 2.7B",
                 "source": "arXiv 2105.09938",
-                "status": "recalled",
+                "status": "published, not run here",
+                "how": "fine-tuned",
                 "average": {"introductory": 14.68, "interview": 9.85, "competition": 6.54, "all": 10.15},
                 "strict": {"introductory": 3.9, "interview": 0.57, "competition": 0.0, "all": 1.12},
             },
@@ -126,11 +140,13 @@ def score(model: str, kind: str, average: float, **more: Any) -> dict[str, Any]:
         "kind": kind,
         "benchmark": "apps",
         "n_problems": 200,
-        "problems_total": 5000,
-        "n_samples": 1,
+        "n_problems_total": 5000,
+        "n_samples": 200,
+        "left_out": {"without_tests": 3, "sandbox_failed": 1},
+        "finish_reasons": {"length": 20, "stop": 180},
         "isolation": ["full"],
         "table": {scope: accuracy(n, average * by, average * by / 8, 0.011) for scope, (n, by) in scopes.items()},
-        "pass_at_k": {"1": average / 8},
+        "pass_at_k": {"1": {"value": average / 8, "low": 0.0, "high": 0.02, "n": 200}},
         "verdicts": {
             "passed": 123,
             "wrong_answer": 2345,
@@ -192,7 +208,7 @@ def examples() -> list[dict[str, Any]]:
         },
         {
             "problem_id": "4002", "question": "Return the sum.", "difficulty": "interview", "call_based": True,
-            "answers": [{"model": "ternary", "title": "ternary", "completion": "def f(a, b): return [4]", "results": [call]}],
+            "answers": [{"model": "ternary", "completion": "def f(a, b): return [4]", "results": [call]}],
         },
     ]  # fmt: skip
 
@@ -223,3 +239,61 @@ def write_run(directory: Path) -> Path:
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run that no test may change."""
     return write_run(tmp_path_factory.mktemp("runs") / "demo")
+
+
+@pytest.fixture
+def run(run_directory: Path) -> Run:
+    """The whole run read anew, free to be changed."""
+    return load_run(run_directory)
+
+
+class Page(HTMLParser):
+    """A page read by another's parser; fails on a tag that is not closed, or closed out of turn."""
+
+    VOID = frozenset(("meta", "link", "br", "hr", "img", "input", "base", "wbr"))
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.declarations: list[str] = []
+        self._open: list[str] = []
+        self._texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open, f"never closed: {self._open}"
+
+    @property
+    def text(self) -> str:
+        """All that a reader sees, spaces between pieces set to one."""
+        return " ".join(" ".join(self._texts).split())
+
+    def attributes(self, name: str) -> list[str]:
+        """Every value of an attribute, whatever the tag."""
+        return [value or "" for _, attributes in self.tags for key, value in attributes.items() if key == name]
+
+    def handle_decl(self, decl: str) -> None:
+        self.declarations.append(decl)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), f"an attribute twice: {tag} {attrs}"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open, f"</{tag}> closes nothing"
+        assert self._open[-1] == tag, f"</{tag}> within <{self._open[-1]}>"
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self._texts.append(data)
+
+
+@pytest.fixture(scope="session")
+def read_page() -> type[Page]:
+    """The reader of pages."""
+    return Page

@@ -89,8 +89,9 @@ def canvas(height_in: float) -> Iterator[Any]:
             "pip install 'tritcoder[report]'",
         ) from error
     # The reader's own matplotlibrc must not change the page; which window system it names is no concern.
-    style: Any = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
-    with warnings.catch_warnings(), mpl.rc_context({**style, **_STYLE}):
+    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
+    style: Any = defaults | _STYLE
+    with warnings.catch_warnings(), mpl.rc_context(style):
         warnings.simplefilter("ignore")  # a glyph that the measuring font lacks is drawn by the reader's
         yield Sheet(figsize=(WIDTH_IN, height_in), layout="constrained").subplots()
 

@@ -23,7 +23,7 @@ from tritcoder.report.drawing import (
     canvas,
     to_svg,
 )
-from tritcoder.report.table import SCOPES, Percent, Row, Scope
+from tritcoder.report.table import SCOPES, Percent, Row, Scope, held_out_bits_per_byte
 from tritcoder.report.wording import decimals, mapping, number, one_line, short_count, words
 
 _FILLS = (
@@ -117,8 +117,8 @@ def _legend_below(axes: Any, columns: int, handles: Sequence[Any] | None = None)
 
 def reference_values(run: Run) -> list[tuple[str, float]]:
     """Bits per byte on held-out code of the models and of what needs no network, lowest first."""
-    held_out = mapping(run.references.get("held_out"))
-    everything = {**held_out, **{key: run.references.get(key) for key in ("unigram", "3-gram", "zlib", "xz")}}
+    simple = {name: run.references.get(name) for name in ("unigram", "3-gram", "zlib", "xz")}
+    everything: dict[str, Any] = {**held_out_bits_per_byte(run), **simple}
     found = [(name, value) for name in everything if (value := number(everything[name])) is not None]
     return sorted(found, key=lambda pair: (pair[1], pair[0]))
 
@@ -140,11 +140,11 @@ def references_figure(run: Run) -> Figure | None:
         axes.grid(visible=False, axis="y")
         axes.set(xlim=(0, max(value for _, value in values) * 1.16), xlabel="bits per byte (lower is better)")
         axes.set_ylim(len(values) - 0.5, -0.5)
-        alt = f"{title}, lower is better: " + ", ".join(f"{n} {decimals(v, 3)}" for n, v in values) + "."
+        alt = f"{title}, lower is better: " + ", ".join(f"{one_line(n)} {decimals(v, 3)}" for n, v in values) + "."
         svg = to_svg(axes, "references", alt)
     caption = (
         "Of code that nothing was trained on. Circle: ternary; square: twin; "
-        "triangles: counts of bytes; diamonds: general compressors."
+        "triangles: counts of tokens; diamonds: general compressors."
     )
     return Figure("references", title, caption, alt, svg, ("references.json",))
 
@@ -287,7 +287,7 @@ def verdicts_figure(titles: Sequence[str], shares: Sequence[dict[str, float]]) -
         axes.set_ylim(len(drawn) - 0.6, -0.85)
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False)
-        _legend_below(axes, 3, [_patch(words(kind), _verdict_fill(kind)) for kind in kinds])
+        _legend_below(axes, 3, [_patch(one_line(words(kind), 24), _verdict_fill(kind)) for kind in kinds])
         alt = f"{title}, percent. " + " ".join(_shares_in_words(name, share) for name, share in drawn)
         svg = to_svg(axes, "verdicts", alt)
     return Figure("verdicts", title, "Percent of all tests, by model.", alt, svg, ("scores/*.json",))
@@ -306,4 +306,4 @@ def _stack(axes: Any, place: int, share: dict[str, float]) -> None:
 
 
 def _shares_in_words(name: str, share: dict[str, float]) -> str:
-    return f"{name}: {', '.join(f'{words(verdict)} {percent:.1f}' for verdict, percent in share.items())}."
+    return f"{name}: {', '.join(f'{one_line(words(verdict))} {percent:.1f}' for verdict, percent in share.items())}."

@@ -9,7 +9,7 @@ from tritcoder.report.table import Percent, Row
 from tritcoder.report.wording import count, decimals, items, mapping, number, one_line, plain, short_count
 
 _NAMES = {"apps": "APPS", "humaneval": "HumanEval", "mbpp": "MBPP"}
-_OPEN_JAIL = ("none", "no-namespaces", "process")
+_FULL_JAIL = "full"
 
 
 def summary(run: Run, rows: Sequence[Row]) -> str:
@@ -94,7 +94,7 @@ def _held_out_finding(ternary: Row, twin: Row | None) -> str:
     if ours is None or not theirs:
         return ""
     difference = 100 * (ours / theirs - 1)
-    compared = f"{abs(difference):.1f} % {'more' if difference > 0 else 'less'} for ternary"
+    compared = f"{abs(difference):.1f}\u00a0% {'more' if difference > 0 else 'less'} for ternary"
     return (
         f"On held-out code the ternary model needs {decimals(ours, 3)} bits per byte and its full-precision "
         f"twin {decimals(theirs, 3)}: {compared}."
@@ -122,10 +122,10 @@ def _accuracy_finding(ternary: Row, twin: Row | None) -> str:
     ours, theirs = _overall(ternary), _overall(twin)
     if ours is None:
         return ""
-    said = f"The ternary model passes {ours} % of the tests of a problem on average"
+    said = f"The ternary model passes {ours}\u00a0% of the tests of a problem on average"
     if theirs is None:
         return f"{said}."
-    return f"{said}, the twin {theirs} %. {_told_apart(ours, theirs)}"
+    return f"{said}, the twin {theirs}\u00a0%. {_told_apart(ours, theirs)}"
 
 
 def _told_apart(one: Percent, other: Percent) -> str:
@@ -134,9 +134,9 @@ def _told_apart(one: Percent, other: Percent) -> str:
         return "Without intervals, nothing can be said of that difference."
     apart = (one.low or 0) > (other.high or 0) or (other.low or 0) > (one.high or 0)
     return (
-        "The 95 % intervals do not overlap."
+        "The 95\u00a0% intervals do not overlap."
         if apart
-        else "The 95 % intervals overlap: this run does not tell the two apart."
+        else "The 95\u00a0% intervals overlap: this run does not tell the two apart."
     )
 
 
@@ -147,7 +147,7 @@ def _naive_finding(ternary: Row, naive: Sequence[Row]) -> str:
         return ""
     best, title = max(rivals)
     place = "above" if ours.value > best else "not above"
-    return f"That is {place} the best answer without a model, {title} ({best:.2f} %)."
+    return f"That is {place} the best answer without a model, {title} ({best:.2f}\u00a0%)."
 
 
 def caveats(run: Run, rows: Sequence[Row]) -> list[str]:
@@ -172,7 +172,8 @@ def _part_only(rows: Sequence[Row]) -> str:
 
 
 def _one_sample(run: Run) -> str:
-    if not run.scores or any(number(score.get("n_samples")) != 1 for score in run.scores):
+    drawn = {k for score in run.scores for k in mapping(score.get("pass_at_k"))}
+    if not run.scores or drawn - {"1"}:
         return ""
     return "Each model answered each problem once; another seed gives other answers and other scores."
 
@@ -193,7 +194,7 @@ def isolation_levels(score: dict[str, Any]) -> list[str]:
 
 def _jail(run: Run) -> str:
     levels = sorted({level for score in run.scores for level in isolation_levels(score)})
-    weak = [level for level in levels if level in _OPEN_JAIL]
+    weak = [level for level in levels if level != _FULL_JAIL]
     if not weak:
         return ""
     return f"Programs ran with the isolation level {_listed(weak)}, which is not the full jail."

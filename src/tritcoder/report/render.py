@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tritcoder.errors import MissingExtraError
 from tritcoder.records import Run
-from tritcoder.report import figures, sections
+from tritcoder.report import figures, origin, sections
 from tritcoder.report.drawing import Figure
+from tritcoder.report.examples import example_views
 from tritcoder.report.findings import caveats, findings, summary
-from tritcoder.report.table import Row, result_rows, score_order, score_titles
+from tritcoder.report.table import Row, footnotes, result_rows, score_order, score_titles
 from tritcoder.report.wording import NOTHING, decimals, moment, one_line, plain, visible
 
 if TYPE_CHECKING:
@@ -45,19 +46,20 @@ def render(run: Run) -> str:
         headlines=_headlines(rows),
         caveats=caveats(run, rows),
         results=sections.result_table(rows),
+        footnotes=footnotes(rows),
         by_difficulty=sections.difficulty_table(rows),
         pass_at_k=sections.pass_at_k_table(titles, run.scores),
         references=sections.references_table(figures.reference_values(run)),
         verdicts=sections.verdicts_table(titles, run.scores),
         scoring=sections.scoring_table(titles, run.scores),
         figures={figure.key: {"figure": figure, "svg": _marked_up(figure.svg)} for figure in drawn},
-        examples=sections.example_views(run.examples),
-        corpus=sections.corpus_tables(run.manifest),
-        facts=sections.run_tables(run.manifest),
+        examples=example_views(run.examples),
+        corpus=origin.corpus_tables(run.manifest),
+        facts=origin.run_tables(run.manifest),
         signature=_signature(run),
         config=str(run.manifest.get("config") or ""),
-        manifest=sections.raw_manifest(run.manifest),
-        commands=sections.commands_table(run, drawn),
+        manifest=origin.raw_manifest(run.manifest),
+        commands=origin.commands_table(run, drawn),
         nothing=NOTHING,
     )
 
@@ -131,5 +133,5 @@ def _signature(run: Run) -> dict[str, str]:
     return {
         "commit": plain(found.get("commit")),
         "time": moment(found.get("time")),
-        "command": sections.command_line(found),
+        "command": origin.command_line(found),
     }

@@ -17,6 +17,8 @@ SCOPES: tuple[Scope, ...] = ("introductory", "interview", "competition", "all")
 _KINDS = ("ternary", "twin", "naive", "hf", "api")
 _TITLES = {"ternary": "ternary", "twin": "twin"}
 _GAP = "  "
+NOT_RUN = "published, not run here"
+"""What marks every row of others' numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Row:
     """`ternary`, `twin`, `naive`, `hf`, `api`, or `published`."""
     source: str = ""
     """Where a published row comes from."""
+    how: str = ""
+    """How a published model was brought to answer: `fine-tuned`, `few-shot`."""
     benchmark: str = ""
     parameters: float | None = None
     bits_per_weight: float | None = None
@@ -125,15 +129,15 @@ def _kind_order(kind: str) -> int:
 
 
 def _is_trained(run: Run, kind: str) -> bool:
-    manifest_models, held_out = mapping(run.manifest.get("models")), mapping(run.references.get("held_out"))
-    return kind in manifest_models or kind in held_out
+    logged = any(name.startswith(f"{kind}/") for name in run.metrics)
+    return logged or kind in mapping(run.manifest.get("models")) or kind in held_out_bits_per_byte(run)
 
 
 def _scored_row(run: Run, score: dict[str, Any], title: str) -> Row:
     kind, model = str(score.get("kind", "")), str(score.get("model", ""))
     perplexity, bleu = mapping(score.get("perplexity")), mapping(score.get("bleu"))
     trained = {**mapping(mapping(run.manifest.get("models")).get(kind)), **score}
-    tables = mapping(score.get("table"))
+    tables, held_out = mapping(score.get("table")), held_out_bits_per_byte(run)
     return Row(
         model=model,
         title=title,
@@ -142,8 +146,8 @@ def _scored_row(run: Run, score: dict[str, Any], title: str) -> Row:
         parameters=number(trained.get("parameters")),
         bits_per_weight=number(trained.get("bits_per_weight")),
         n_problems=number(score.get("n_problems")),
-        problems_total=number(score.get("problems_total")),
-        held_out_bits_per_byte=_held_out(run, kind, model),
+        problems_total=number(score.get("problems_total", score.get("n_problems_total"))),
+        held_out_bits_per_byte=held_out.get(kind, held_out.get(model)),
         perplexity_per_token=number(perplexity.get("per_token")),
         bits_per_byte=number(perplexity.get("bits_per_byte")),
         bits_per_char=number(perplexity.get("bits_per_char")),
@@ -153,9 +157,23 @@ def _scored_row(run: Run, score: dict[str, Any], title: str) -> Row:
     )
 
 
-def _held_out(run: Run, kind: str, model: str) -> float | None:
-    held_out = mapping(run.references.get("held_out"))
-    return number(held_out.get(kind, held_out.get(model)))
+def held_out_bits_per_byte(run: Run) -> dict[str, float]:
+    """Bits per byte on held-out code of each model of ours, after pre-training.
+
+    As the references say; else as the manifest does; else the last evaluation that training has logged.
+    """
+    logged = [
+        (name.removesuffix("/pretrain"), row.get("held_out_bits_per_byte"))
+        for name, rows in run.metrics.items()
+        if name.endswith("/pretrain")
+        for row in rows
+    ]
+    stated = [
+        (model, mapping(mapping(facts).get("held_out")).get("held_out_bits_per_byte"))
+        for model, facts in mapping(run.manifest.get("models")).items()
+    ]
+    pairs = [*logged, *stated, *mapping(run.references.get("held_out")).items()]
+    return {model: value for model, found in pairs if (value := number(found)) is not None}
 
 
 def _unscored_row(run: Run, kind: str) -> Row:
@@ -166,14 +184,15 @@ def _unscored_row(run: Run, kind: str) -> Row:
         kind=kind,
         parameters=number(trained.get("parameters")),
         bits_per_weight=number(trained.get("bits_per_weight")),
-        held_out_bits_per_byte=_held_out(run, kind, kind),
+        held_out_bits_per_byte=held_out_bits_per_byte(run).get(kind),
     )
 
 
 def _published_row(entry: dict[str, Any]) -> Row:
     """A row of others' numbers; their comparison is the APPS authors', so they stand in that column."""
     average, strict = mapping(entry.get("average")), mapping(entry.get("strict"))
-    source = ", ".join(one_line(entry[key], 120) for key in ("source", "status") if entry.get(key))
+    said = [one_line(entry[key], 160) for key in ("source", "status") if entry.get(key)]
+    source = ", ".join(part for part in said if part != NOT_RUN)
     accuracies = {
         scope: Accuracy(None, None, None, _whole_percent(average.get(scope)), _whole_percent(strict.get(scope)), None)
         for scope in SCOPES
@@ -181,7 +200,8 @@ def _published_row(entry: dict[str, Any]) -> Row:
     }
     name = str(entry.get("model", "unnamed"))
     return Row(
-        model=name, title=one_line(name), kind="published", source=source, by_difficulty=accuracies,
+        model=name, title=one_line(name), kind="published",
+        how=one_line(entry.get("how") or ""), source=source, by_difficulty=accuracies,
         parameters=number(entry.get("parameters")),
     )  # fmt: skip
 
@@ -301,7 +321,7 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row.published:
             sources.setdefault(row.source or "source not named", []).append(row.title)
-    return [f"published, not run here: {', '.join(titles)} ({source})" for source, titles in sources.items()]
+    return [f"{NOT_RUN}: {', '.join(titles)} ({source})" for source, titles in sources.items()]
 
 
 def _text_column(column: Column, rows: Sequence[Row]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 NOTHING = "–"
 """What stands where a record has no value."""
 
+_LONGEST = 1e9
+"""Longer numbers (a perplexity gone wild) are written in powers of ten."""
 _SCALES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -33,9 +35,11 @@ def items(value: Any) -> list[Any]:
 
 
 def decimals(value: Any, digits: int) -> str:
-    """A number with so many decimals; a dash when there is none."""
+    """A number with so many decimals, in powers of ten when it is very long; a dash when there is none."""
     found = number(value)
-    return NOTHING if found is None else f"{found:,.{digits}f}"
+    if found is None:
+        return NOTHING
+    return f"{found:,.{digits}f}" if abs(found) < _LONGEST else f"{found:.1e}"
 
 
 def significant(value: Any) -> str:
@@ -112,6 +116,8 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, float):
+        return significant(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value) or NOTHING
     return json.dumps(value, ensure_ascii=False)
@@ -120,6 +126,15 @@ def plain(value: Any) -> str:
 def words(name: Any) -> str:
     """A name of the code as words: `wrong_answer` -> wrong answer."""
     return str(name).replace("_", " ")
+
+
+def flattened(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields within fields as fields of their own: `{"a": {"b": 1}}` -> `{"a b": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        name = f"{prefix} {words(key)}".strip()
+        flat |= flattened(value, name) if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def shortened(text: str, limit: int) -> str:
