@@ -1,6 +1,7 @@
 """What happened when a program ran, as far as can be told from outside."""
 
 import json
+import re
 import signal
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,9 @@ from tritcoder.sandbox.inside import wire
 from tritcoder.sandbox.limits import MIB, Limits
 
 Ended = Literal["finished", "raised", "syntax_error", "time_limit", "memory_limit", "output_limit", "sandbox_failed"]
+
+_MEMORY_ERROR = re.compile(r"[\w.]*MemoryError\b")
+"""The interpreter's, or numpy's kind of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def _decide(traces: Traces, limits: Limits, call: bool) -> tuple[Ended, str, Any
     if number:
         return "raised", f"killed by {_signal_name(number)}", None
     if traces.status:
-        if last_line.startswith("MemoryError"):
+        if _MEMORY_ERROR.match(last_line):
             return "memory_limit", f"{last_line} (limit {limits.memory_bytes // MIB} MiB)", None
         return "raised", last_line or f"exit status {traces.status >> 8}", None
     return _returned(traces.value) if call else ("finished", "", None)

@@ -43,7 +43,11 @@ class Task:
 
     def to_json(self) -> bytes:
         """What the child is told: never an expected output."""
-        return json.dumps({"program": self.program, "fn_name": self.fn_name, "arguments": self.arguments}).encode()
+        task = {"program": self.program, "fn_name": self.fn_name, "arguments": self.arguments}
+        try:
+            return json.dumps(task).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise AskedWronglyError(f"the arguments of a call must be JSON data: {error}") from None
 
 
 class Keeper:

@@ -67,7 +67,7 @@ def build_filter(open_files: bool) -> bytes:
     _add(seccomp, rules, seccomp.ALLOW, "clone", thread)
     _add(seccomp, rules, seccomp.ERRNO(_ENOSYS), "clone3")
     _add(seccomp, rules, seccomp.ALLOW, "prlimit64", equal(0, 0), equal(2, 0))  # one's own, reading only
-    # Programs that recurse ask for a larger stack. It is as large as it may be: let them believe it, and change nothing.
+    # Programs that recurse ask for a larger stack; theirs is as large as it gets. Say yes, and change nothing.
     _add(seccomp, rules, seccomp.ERRNO(0), "prlimit64", equal(1, _RLIMIT_STACK), seccomp.Arg(2, seccomp.NE, 0))
     _add(seccomp, rules, seccomp.ERRNO(0), "setrlimit", equal(0, _RLIMIT_STACK))
     for command in _FCNTL_COMMANDS:

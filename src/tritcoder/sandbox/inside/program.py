@@ -114,9 +114,10 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _forgive_frames_below() -> None:
     """Raise the recursion limit by the frames that the program stands on: it must not pay for them."""
     frame: types.FrameType | None = sys._getframe(1)
+    below = 1 if sys.version_info < (3, 12) else 0  # until 3.11 the call of exec() itself counted
     while frame is not None:
-        frame = frame.f_back
-        sys.setrecursionlimit(sys.getrecursionlimit() + 1)
+        frame, below = frame.f_back, below + 1
+    sys.setrecursionlimit(sys.getrecursionlimit() + below)
 
 
 def _status_after(error: BaseException) -> int:
