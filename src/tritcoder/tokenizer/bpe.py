@@ -1,6 +1,7 @@
 """Byte-level BPE on GPT-2's split: any bytes in, token ids, the same bytes out."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,22 @@ SPECIAL_TOKENS = (END, PROBLEM, STANDARD_INPUT, CALL_BASED, ANSWER, FIM_PREFIX, 
 """Their ids are their places in this tuple."""
 
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
+
+_ESCAPED_BYTES = re.compile("([\udc80-\udcff]+)")
+_PROBE = "\n Az09 \t\r\n  \0~é漢\U0001f600\t "
+"""A file that does not give this text back is no byte-level tokenizer, or one that rewrites what it reads."""
+
+
+def text_bytes(text: str) -> bytes:
+    """The bytes that a text stands for, whatever is in it.
+
+    UTF-8; a lone surrogate from U+DC80 to U+DCFF is the undecodable byte that Python escapes so (`surrogateescape`).
+    A text with any other lone surrogate has three bytes for each of them (`surrogatepass`).
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -82,7 +99,9 @@ class Tokenizer:
             ModelFileError: there is none, or it is not one that tritcoder wrote.
         """
         try:
-            return cls(HFTokenizer.from_str(path.read_text(encoding="utf-8")))
+            tokenizer = cls(HFTokenizer.from_str(path.read_text(encoding="utf-8")))
+            tokenizer._require_lossless()
+            return tokenizer
         except FileNotFoundError:
             raise ModelFileError(f"no tokenizer at {path}", "give a directory that tritcoder wrote") from None
         except ModelFileError:
@@ -112,27 +131,29 @@ class Tokenizer:
         return self.id_of(END)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text; lone surrogates stand for undecodable bytes (`surrogateescape`)."""
+        """Token ids of the text's bytes; see `text_bytes` for lone surrogates."""
         try:
             ids: list[int] = self._inner.encode(text, add_special_tokens=False).ids
         except (UnicodeEncodeError, TypeError):
-            return self.encode_bytes(text.encode("utf-8", "surrogateescape"))
+            return self.encode_bytes(text_bytes(text))
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of many texts, on every core."""
-        return [encoding.ids for encoding in self._inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+        try:
+            encodings = self._inner.encode_batch_fast(list(texts), add_special_tokens=False)
+        except (UnicodeEncodeError, TypeError):  # a lone surrogate in one of them
+            return [self.encode(text) for text in texts]
+        return [encoding.ids for encoding in encodings]
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Token ids of any bytes: what is UTF-8 is encoded as text, each other byte is a token of its own."""
         ids: list[int] = []
-        while data:
-            try:
-                return ids + self.encode(data.decode())
-            except UnicodeDecodeError as error:
-                ids += self.encode(data[: error.start].decode()) if error.start else []
-                ids += [self._byte_ids[byte] for byte in data[error.start : error.end]]
-                data = data[error.end :]
+        for piece in _ESCAPED_BYTES.split(data.decode("utf-8", "surrogateescape")):
+            if _ESCAPED_BYTES.match(piece):
+                ids += [self._byte_ids[byte] for byte in text_bytes(piece)]
+            else:
+                ids += self._inner.encode(piece, add_special_tokens=False).ids
         return ids
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -141,11 +162,10 @@ class Tokenizer:
         Raises:
             AskedWronglyError: an id is outside the vocabulary.
         """
-        table = self._bytes_of
-        try:
-            return b"".join(table[i] for i in ids)
-        except IndexError:
-            raise AskedWronglyError(f"token ids must be below {len(table)}, the size of the vocabulary") from None
+        table, ids = self._bytes_of, list(ids)
+        if ids and not 0 <= min(ids) <= max(ids) < len(table):
+            raise AskedWronglyError(f"token ids must be 0 or more and below {len(table)}, the size of the vocabulary")
+        return b"".join(table[i] for i in ids)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that the ids stand for; bytes that are no UTF-8 become U+FFFD."""
@@ -161,6 +181,11 @@ class Tokenizer:
         alphabet = _byte_alphabet()
         table = [b""] * self.vocab_size
         for token, i in self._inner.get_vocab(with_added_tokens=True).items():
+            if i >= len(table) or not (i < len(SPECIAL_TOKENS) or alphabet.keys() >= set(token)):
+                raise ModelFileError(
+                    f"the tokenizer's token {token!r} (id {i}) stands for no bytes, or has no place",
+                    "the file is damaged: use the tokenizer.json that lies beside the model",
+                )
             if i >= len(SPECIAL_TOKENS):
                 table[i] = bytes(alphabet[char] for char in token)
         return table
@@ -168,7 +193,15 @@ class Tokenizer:
     @cached_property
     def _byte_ids(self) -> dict[int, int]:
         vocabulary = self._inner.get_vocab(with_added_tokens=True)
-        return {byte: vocabulary[char] for char, byte in _byte_alphabet().items()}
+        return {byte: vocabulary[char] for char, byte in _byte_alphabet().items() if char in vocabulary}
+
+    def _require_lossless(self) -> None:
+        """Refuse a file that reads as a tokenizer, but would lose or change text."""
+        if len(self._byte_ids) < 256 or self.decode_bytes(self.encode(_PROBE)) != text_bytes(_PROBE):
+            raise ModelFileError(
+                "the tokenizer should give every text back byte for byte, and this one does not",
+                "the file is damaged or of another kind: use a tokenizer.json written by tritcoder",
+            )
 
     def to_json(self) -> dict[str, object]:
         """The content of `tokenizer.json`."""
@@ -180,6 +213,6 @@ def _not_empty(texts: Iterable[str]) -> Iterator[str]:
     found = False
     for text in texts:
         found = found or bool(text)
-        yield text
+        yield text_bytes(text).decode("utf-8", "replace")
     if not found:
         raise EmptyCorpusError("there is no text to learn a tokenizer from", "widen the corpus in the configuration")

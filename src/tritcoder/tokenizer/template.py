@@ -42,7 +42,7 @@ def prompt_ids(tokenizer: Tokenizer, prompt: Prompt, limit: int) -> list[int]:
     Raises:
         PromptError: the prompt is empty, or the limit leaves no room for it.
     """
-    if not prompt.text.strip() and not prompt.suffix.strip() and prompt.kind == "problem":
+    if prompt.kind == "problem" and not prompt.text.strip():
         raise PromptError("the prompt is empty", "say in words what the program should do")
     if limit < 8:
         raise PromptError(f"{limit} tokens leave no room for a prompt", "ask for fewer tokens (--max-tokens)")
