@@ -2,13 +2,19 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tritcoder.errors import AskedWronglyError, SandboxError
 from tritcoder.sandbox import levels
+from tritcoder.sandbox.inside import wire
 from tritcoder.sandbox.jail import Jail, best_level, open_jail
 from tritcoder.sandbox.keeper import BrokenZygoteError, Keeper
 from tritcoder.sandbox.limits import Limits
@@ -81,6 +87,15 @@ def test_with_no_safe_level_it_refuses_and_gives_every_reason(monkeypatch: pytes
     assert "pip install pyseccomp" in caught.value.hint
 
 
+def test_without_bubblewrap_the_next_level_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    try:
+        level = best_level.__wrapped__()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    assert level in ("no-namespaces", "seccomp-only")
+
+
 def test_refused_namespaces_are_told_in_the_words_of_bubblewrap(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -124,6 +139,71 @@ def test_interrupted_run_does_not_leave_its_answer_to_the_next(
         with pytest.raises(KeyboardInterrupt):
             best_jail.run("print('stale')", "", CALM)
     assert best_jail.run("print('fresh')", "", CALM).stdout == "fresh\n"
+
+
+def _ends(pid: int) -> bool:
+    """Whether the process is gone, or only its entry is left, within ten seconds."""
+    for _ in range(200):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("level", levels.LEVELS)
+def test_interrupt_ends_the_program_that_is_running(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        jail = open_jail(level)
+    except SandboxError as error:
+        pytest.skip(str(error))
+    running: list[int] = []
+
+    def interrupted(self: Keeper, request: bytes, files: dict[str, Any]) -> None:
+        socket.send_fds(self._channel, [request], [files[name].descriptor for name in wire.DESCRIPTORS])
+        while not running:
+            running.extend(_descendants(self._pid))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "_exchange", interrupted)
+    with jail, pytest.raises(KeyboardInterrupt):
+        jail.run("while True: pass", "", CALM)
+    assert all(_ends(pid) for pid in running)
+
+
+def test_zygote_ends_when_its_owner_is_killed(best_jail: Jail) -> None:
+    owner = (
+        "import os, sys\nfrom tritcoder.sandbox.jail import open_jail\n"
+        f"jail = open_jail({best_jail.level!r})\n"
+        "print(jail._keepers[False]._pid, flush=True)\nos.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", owner], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert _ends(int(ended.stdout))
+
+
+def test_jails_of_several_threads_agree(best_jail: Jail) -> None:
+    programs = ["print(input())", "1/0", "bytearray(1 << 40)", "(", "print('x' * 5000000)", "while True: pass"]
+    limits = Limits(cpu_s=0.3, wall_s=60)
+
+    def work(_: int) -> list[tuple[str, str, str]]:
+        with open_jail(best_jail.level) as jail:
+            executions = [jail.run(program, "7", limits) for program in programs * 2]
+        return [(execution.ended, execution.stdout, execution.error) for execution in executions]
+
+    with ThreadPoolExecutor(4) as pool:
+        verdicts = list(pool.map(work, range(4)))
+    assert all(verdict == verdicts[0] for verdict in verdicts)
+    assert [ended for ended, _, _ in verdicts[0]][:6] == [
+        "finished",
+        "raised",
+        "memory_limit",
+        "syntax_error",
+        "output_limit",
+        "time_limit",
+    ]
 
 
 def test_closed_jail_opens_again_by_itself(best_jail: Jail) -> None:

@@ -31,11 +31,12 @@ WARM = (
 """What solutions import most: here already, so that each of them starts at once."""
 WARM_WHERE_NO_FILE_OPENS = (
     "_strptime argparse asyncio base64 binascii builtins cProfile codecs collections.abc colorsys "
-    "concurrent.futures.thread configparser csv difflib encodings.ascii encodings.latin_1 encodings.utf_16 encodings.utf_32 errno fileinput "
-    "fnmatch getopt gettext glob graphlib hmac html.parser importlib.resources importlib.util ipaddress keyword "
-    "logging mmap multiprocessing opcode optparse os.path pathlib pdb pickle platform pprint profile pstats pydoc "
-    "reprlib sched secrets select selectors shlex shutil signal stat subprocess symtable tempfile timeit token "
-    "tokenize tracemalloc tty unittest urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo"
+    "concurrent.futures.thread configparser csv difflib encodings.ascii encodings.latin_1 encodings.utf_16 "
+    "encodings.utf_32 errno fileinput fnmatch getopt gettext glob graphlib hmac html.parser "
+    "importlib.resources importlib.util ipaddress keyword logging mmap multiprocessing opcode optparse os.path "
+    "pathlib pdb pickle platform pprint profile pstats pydoc reprlib sched secrets select selectors shlex "
+    "shutil signal stat subprocess symtable tempfile timeit token tokenize tracemalloc tty unittest "
+    "urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo"
 )
 """Added where seccomp forbids opening any file: what is not here cannot be imported there."""
 NUMPY = "numpy numpy.linalg numpy.fft numpy.random numpy.polynomial numpy.ma"
