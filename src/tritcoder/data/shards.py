@@ -21,10 +21,11 @@ from jaxtyping import Int64
 from tritcoder.data.batch import Batch
 from tritcoder.errors import DatasetError, EmptyCorpusError
 from tritcoder.provenance import whole_file, write_json
-from tritcoder.tokenizer.bpe import Tokenizer
+from tritcoder.tokenizer.bpe import Tokenizer, text_bytes
 
 SHARD_TOKENS = 2**27
 _BATCH_TEXTS = 256
+_ID_DTYPES: dict[str, np.dtype[Any]] = {"<u2": np.dtype("<u2"), "<u4": np.dtype("<u4")}
 
 
 def write_shards(
@@ -41,7 +42,7 @@ def write_shards(
         texts: documents; each is followed by the end-of-text id.
         tokenizer: its vocabulary decides the width of an id.
         directory: receives the shards and `index.json`, which is written last.
-        shard_tokens: the most ids in a file.
+        shard_tokens: a file is closed after the document with which it reaches this many ids.
         on_bytes: called with the number of bytes done since the last call.
 
     Raises:
@@ -82,7 +83,7 @@ def _tokenised(
 ) -> Iterator[np.ndarray[Any, Any]]:
     stream = iter(texts)
     while batch := list(islice(stream, _BATCH_TEXTS)):
-        n_bytes = sum(len(text.encode("utf-8", "surrogateescape")) for text in batch)
+        n_bytes = sum(len(text_bytes(text)) for text in batch)
         for ids in tokenizer.encode_batch(batch):
             yield np.array([*ids, tokenizer.end_id], dtype=dtype)
         totals["documents"] += len(batch)
@@ -118,7 +119,8 @@ class TokenShards:
         try:
             self.index: dict[str, Any] = json.loads((directory / "index.json").read_text(encoding="utf-8"))
             entries = [(directory / entry["file"], int(entry["tokens"])) for entry in self.index["shards"]]
-            dtype = np.dtype(self.index["dtype"])
+            dtype = _ID_DTYPES[self.index["dtype"]]
+            self._vocab_size = int(self.index["vocab_size"])
         except FileNotFoundError:
             raise DatasetError(f"no token shards at {directory}", "tokenise a corpus first: tritcoder run") from None
         except (KeyError, TypeError, ValueError) as error:
@@ -130,7 +132,11 @@ class TokenShards:
         return int(self._starts[-1])
 
     def read(self, start: int, count: int) -> Int64[np.ndarray, "count"]:
-        """Ids `start .. start + count`, across shard borders."""
+        """Ids `start .. start + count`, across shard borders.
+
+        Raises:
+            DatasetError: an id is outside the vocabulary that the index names.
+        """
         parts = []
         while count > 0:
             place = int(np.searchsorted(self._starts, start, side="right")) - 1
@@ -138,6 +144,12 @@ class TokenShards:
             part = self._maps[place][offset : offset + count]
             if not part.size:
                 raise IndexError(f"the shards end at token {len(self)}")
+            if part.max() >= self._vocab_size:
+                raise DatasetError(
+                    f"{self.directory}: token {part.max()} after place {start} is not below the vocabulary's size, "
+                    f"{self._vocab_size}",
+                    "the shards are damaged: delete the token directory and tokenise again",
+                )
             parts.append(part)
             start, count = start + part.size, count - part.size
         return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
