@@ -149,6 +149,8 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_program_that_a_judge_accepts_finishes(jail: Jail, name: str) -> None:
+    if "through C" in name and sys.version_info[:2] in ((3, 12), (3, 13)):
+        pytest.skip("these interpreters have a fixed limit for recursion through C")
     program, expected = RIGHT[name]
     execution = jail.run(program, "", CALM)
     assert (execution.ended, execution.stdout) == ("finished", expected), execution.error

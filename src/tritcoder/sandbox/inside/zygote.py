@@ -30,7 +30,7 @@ WARM = (
 )
 """What solutions import most: here already, so that each of them starts at once."""
 WARM_WHERE_NO_FILE_OPENS = (
-    "_strptime argparse asyncio base64 binascii builtins cProfile codecs collections.abc colorsys "
+    "_pylong _strptime argparse asyncio base64 binascii builtins cProfile codecs collections.abc colorsys "
     "concurrent.futures.thread configparser csv difflib encodings.ascii encodings.latin_1 encodings.utf_16 "
     "encodings.utf_32 errno fileinput fnmatch getopt gettext glob graphlib hmac html.parser "
     "importlib.resources importlib.util ipaddress keyword logging mmap multiprocessing opcode optparse os.path "
