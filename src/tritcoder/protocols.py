@@ -4,7 +4,7 @@ Axes: B sequences of a batch, T tokens, V vocabulary.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -74,6 +74,7 @@ class Generator(Protocol):
         ...
 
 
+@runtime_checkable
 class LikelihoodModel(Protocol):
     """What can say how probable a text is."""
 

@@ -32,6 +32,6 @@ def _extras() -> dict[str, list[str]]:
         "report": ["matplotlib", "jinja2"],
     }
     return {
-        extra: [by_distribution.get(name, name.replace("-", "_")) for name in dists]
-        for extra, dists in wanted.items()
+        extra: [by_distribution.get(name, name.replace("-", "_")) for name in distributions]
+        for extra, distributions in wanted.items()
     }

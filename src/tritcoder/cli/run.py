@@ -17,6 +17,7 @@ def run(
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     runs: Path = Path("runs"),
     directory: Path | None = None,
+    only: str = "",
 ) -> None:
     """Walk every stage of an experiment; what is done already under the same settings is left as it is.
 
@@ -25,6 +26,7 @@ def run(
         set_: change one setting, as in --set pretrain.lr=1e-3; may be given several times.
         runs: where run directories lie.
         directory: the run directory itself; default RUNS/NAME.
+        only: do this stage (such as ternary/pretrain) and those it needs, and nothing else.
     """
     from tritcoder.cli.view import LiveView
     from tritcoder.config import load
@@ -36,10 +38,11 @@ def run(
 
     with LiveView() as view:
         view.console.print(f"[bold]{experiment.title or experiment.name}[/]", highlight=False)
-        cache = run_experiment(experiment, place, view)
+        cache = run_experiment(experiment, place, view, only)
         if all(record["cached"] for record in cache.records):
             view.console.print("nothing to do: every stage is up to date", highlight=False)
-    show_results(place)
+    if not only:
+        show_results(place)
 
 
 def show_results(directory: Path) -> None:

@@ -5,6 +5,7 @@ packed into rows of `seq_len + 1` ids; `segments` keeps them from seeing each ot
 a function of (seed, step).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,16 @@ from tritcoder.records import Problem
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.tokenizer.template import answer_ids, problem_prompt, prompt_ids
 
+Ids = np.ndarray[Any, Any]
+"""Token ids, int32."""
+
 _Row = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Example:
-    prompt: list[int]
-    answers: list[list[int]]
+    prompt: Ids
+    answers: list[Ids]
 
 
 class PackedAnswers:
@@ -39,8 +43,8 @@ class PackedAnswers:
     ) -> None:
         """Tokenise the problems.
 
-        A prompt is cut to half the row; a solution that does not fit beside its prompt is left out, and so is a
-        problem without a solution that fits.
+        A prompt is cut to half the row; a solution that does not compile, or does not fit beside its prompt, is left
+        out, and so is a problem that no solution is left of.
 
         Raises:
             EmptyCorpusError: nothing fits.
@@ -105,7 +109,7 @@ class PackedAnswers:
             room[row] -= length
         return rows
 
-    def _chosen(self, place: int, epoch: int) -> tuple[list[int], list[int]]:
+    def _chosen(self, place: int, epoch: int) -> tuple[Ids, Ids]:
         example = self._examples[place]
         choice = int(np.random.default_rng((self.seed, epoch, place)).integers(len(example.answers)))
         return example.prompt, example.answers[choice]
@@ -118,7 +122,7 @@ class PackedAnswers:
         for segment, place in enumerate(places, start=1):
             prompt, answer = self._chosen(place, epoch)
             middle, stop = start + len(prompt), start + len(prompt) + len(answer)
-            ids[start:stop] = prompt + answer
+            ids[start:middle], ids[middle:stop] = prompt, answer
             targets[middle:stop] = answer
             segments[start:stop] = segment
             start = stop
@@ -128,6 +132,17 @@ class PackedAnswers:
 def _tokenise(problem: Problem, tokenizer: Tokenizer, seq_len: int, max_solutions: int) -> _Example | None:
     prompt = prompt_ids(tokenizer, problem_prompt(problem), seq_len // 2)
     room = seq_len + 1 - len(prompt)
-    answers = [answer_ids(tokenizer, solution) for solution in problem.solutions[:max_solutions]]
-    fitting = [answer for answer in answers if len(answer) <= room]
-    return _Example(prompt, fitting) if fitting else None
+    sound = [solution for solution in problem.solutions if compiles(solution)][:max_solutions]
+    answers = [np.array(answer_ids(tokenizer, solution), dtype=np.int32) for solution in sound]
+    fitting = [answer for answer in answers if answer.size <= room]
+    return _Example(np.array(prompt, dtype=np.int32), fitting) if fitting else None
+
+
+def compiles(source: str) -> bool:
+    """Whether this interpreter takes the text for Python; some solutions of old data sets are Python 2."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            compile(source, "<solution>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True

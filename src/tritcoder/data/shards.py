@@ -195,10 +195,19 @@ class TokenWindows:
         return Batch(rows[:, :-1], rows[:, 1:])
 
     def _window(self, number: int) -> Int64[np.ndarray, "T1"]:
+        return self.shards.read(self._start(number), self.seq_len + 1)
+
+    def _start(self, number: int) -> int:
         epoch, place = divmod(number, self.per_epoch)
         offset = _mix(self.seed, epoch, 0) % self.seq_len
-        start = offset + self.seq_len * permute(place, self.per_epoch, (self.seed, epoch))
-        return self.shards.read(start, self.seq_len + 1)
+        return offset + self.seq_len * permute(place, self.per_epoch, (self.seed, epoch))
+
+    def seen(self, windows: int) -> Int64[np.ndarray, "N"]:
+        """The distinct text behind the first so many windows, in its own order: what a counting model may count."""
+        if windows >= self.per_epoch:
+            return self.shards.read(0, len(self.shards))
+        places = sorted(self._start(number) for number in range(windows))
+        return np.concatenate([self.shards.read(start, self.seq_len) for start in places])
 
     @cached_property
     def tokens_per_epoch(self) -> int:

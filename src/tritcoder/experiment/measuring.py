@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tritcoder.config import plain
-from tritcoder.data.apps import read_problems
+from tritcoder.data.apps import problems_identity, read_problems
 from tritcoder.errors import storage_errors
 from tritcoder.evaluate import apps
 from tritcoder.evaluate.samples import read_samples, sample_to_json
 from tritcoder.evaluate.scoring import outcome_from_json
 from tritcoder.experiment.config import ExperimentConfig
-from tritcoder.experiment.opening import is_baseline, open_generator, open_text_model
+from tritcoder.experiment.opening import is_baseline, model_identity, open_generator, open_text_model
 from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
-from tritcoder.protocols import Generator
+from tritcoder.protocols import Generator, LikelihoodModel
 from tritcoder.provenance import write_json
 from tritcoder.records import DIFFICULTIES, Completion, Outcome, Problem, Prompt
 from tritcoder.tokenizer.template import problem_prompt
@@ -89,7 +89,7 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
         path=directory / "scores" / f"{name}.outcomes.jsonl",
         workers=config.evaluate.workers or os.cpu_count() or 1,
         limits=config.evaluate.limits,
-        likelihood_model=own if hasattr(own, "likelihoods") else None,
+        likelihood_model=own if isinstance(own, LikelihoodModel) else None,
         on_progress=lambda done, total: watcher.stage_moved(done, total, "answers scored"),
     )
     write_json(directory / "scores" / f"{name}.json", score | {"speed": answered.get("speed")})
@@ -115,12 +115,10 @@ def _benchmark(config: ExperimentConfig) -> str:
 def evaluate_alone(config: ExperimentConfig, model: str, directory: Path, watcher: Watcher) -> dict[str, Any]:
     """A model outside any run: answers, verdicts and measures in a folder of their own, which may be resumed."""
     cache = StageCache(directory, watcher)
-    cache.run(
-        answer_and_score(config, model, directory, cache, (), [str(Path(model).resolve()), plain(config.problems)])
-    )
-    score: dict[str, Any] = json.loads(
-        (directory / "scores" / f"{file_name(model)}.json").read_text(encoding="utf-8")
-    )
+    settings = [model, model_identity(model), plain(config.problems), problems_identity(config.problems)]
+    cache.run(answer_and_score(config, model, directory, cache, (), settings))
+    path = directory / "scores" / f"{file_name(model)}.json"
+    score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return score
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tritcoder.baselines.registry import open_baseline
+from tritcoder.config import fingerprint
 from tritcoder.errors import MissingExtraError, ModelFileError
 from tritcoder.generate import DEFAULT_BATCH, TextModel
 from tritcoder.protocols import Generator
@@ -48,6 +48,15 @@ def open_text_model(path: Path, name: str = "", batch_size: int = DEFAULT_BATCH)
     return TextModel(model, Tokenizer.load(directory / "tokenizer.json"), batch_size)
 
 
+def model_identity(spec: str) -> str:
+    """A text that changes when the model behind a string does: a rival's own name, or its files' sizes and times."""
+    if is_baseline(spec):
+        return spec
+    directory = model_directory(Path(spec))
+    files = sorted(path for path in directory.iterdir() if path.is_file())
+    return fingerprint([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+
+
 def is_baseline(spec: str) -> bool:
     """Whether a model string names a rival rather than a directory."""
     return spec.partition(":")[0] in ("naive", "hf", "gemini", "openai") and ":" in spec
@@ -66,5 +75,7 @@ def open_generator(spec: str, training_problems: Sequence[Problem], batch_size: 
         ModelFileError, ConfigError, MissingExtraError, AccessError: it cannot be opened; says why.
     """
     if is_baseline(spec):
+        from tritcoder.baselines.registry import open_baseline
+
         return open_baseline(spec, training_problems)
     return open_text_model(Path(spec), batch_size=batch_size)

@@ -6,12 +6,14 @@
 The arms are the ternary model and its full-precision twin; rivals join at the answers.
 """
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from tritcoder.config import plain, to_toml
 from tritcoder.data import corpus
 from tritcoder.data.apps import count, problems_identity, read_problems
-from tritcoder.errors import storage_errors
+from tritcoder.errors import ConfigError, storage_errors
 from tritcoder.experiment import learning, measuring
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.references import measure_references
@@ -20,13 +22,14 @@ from tritcoder.experiment.stage import Stage, StageCache, Watcher
 from tritcoder.provenance import now, whole_file, write_json
 
 
-def run_experiment(config: ExperimentConfig, directory: Path, watcher: Watcher) -> StageCache:
+def run_experiment(config: ExperimentConfig, directory: Path, watcher: Watcher, only: str = "") -> StageCache:
     """Walk the stages; what is done already under the same settings is left as it is.
 
     Args:
         config: the experiment.
         directory: its run directory, made when it is missing.
         watcher: is told of every stage.
+        only: do this stage and those it needs, and nothing else; empty for all and the report.
 
     Returns:
         the cache, whose `records` tell what each stage took and whether anything was done.
@@ -40,7 +43,9 @@ def run_experiment(config: ExperimentConfig, directory: Path, watcher: Watcher) 
         file.write(to_toml(config))
     cache = StageCache(directory, watcher)
     started = now()
-    cache.run(stages(config, directory, cache))
+    cache.run(needed(stages(config, directory, cache), only))
+    if only:
+        return cache
     if any(not record["cached"] for record in cache.records) or not (directory / "report.html").exists():
         write_json(directory / "manifest.json", manifest(config, cache, started))
         write_report(directory)
@@ -50,6 +55,25 @@ def run_experiment(config: ExperimentConfig, directory: Path, watcher: Watcher) 
 def measured_models(config: ExperimentConfig) -> tuple[str, ...]:
     """Our arms, then the rivals."""
     return (*config.arms, *config.evaluate.baselines)
+
+
+def needed(listed: Sequence[Stage], only: str) -> list[Stage]:
+    """The stages that one stage needs, and itself; all of them for an empty name.
+
+    Raises:
+        ConfigError: there is no such stage; names the nearest.
+    """
+    if not only:
+        return list(listed)
+    known = {stage.name: stage for stage in listed}
+    if only not in known:
+        near = difflib.get_close_matches(only, known, n=1, cutoff=0.0)[0]
+        raise ConfigError(f"there is no stage {only!r}", f"did you mean {near}? Stages: {', '.join(known)}")
+    wanted = {only}
+    for stage in reversed(listed):
+        if stage.name in wanted:
+            wanted.update(stage.needs)
+    return [stage for stage in listed if stage.name in wanted]
 
 
 def stages(config: ExperimentConfig, directory: Path, cache: StageCache) -> list[Stage]:
@@ -95,7 +119,7 @@ def _data_stages(config: ExperimentConfig, directory: Path) -> list[Stage]:
         Stage(
             "references",
             ("tokens",),
-            [config.evaluate.held_out_tokens, config.pretrain.seq_len, config.pretrain.tokens],
+            [config.evaluate.held_out_tokens, config.pretrain.seq_len, config.pretrain.tokens, config.pretrain.seed],
             ("references.json",),
             lambda _: measure_references(config, directory),
         ),

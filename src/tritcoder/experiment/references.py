@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tritcoder.data.shards import TokenShards
+from tritcoder.data.shards import TokenShards, TokenWindows
 from tritcoder.evaluate import references
 from tritcoder.evaluate.published import published_scores
 from tritcoder.experiment.config import ExperimentConfig
@@ -14,11 +14,12 @@ from tritcoder.tokenizer.bpe import Tokenizer
 
 
 def measure_references(config: ExperimentConfig, directory: Path) -> Facts:
-    """What counting and compressing achieve on the very tokens that the models are measured on."""
+    """What counting (of the tokens that the models learn from) and compressing achieve on the held-out tokens."""
     tokenizer = Tokenizer.load(directory / "tokenizer.json")
     held_out = held_out_text(config, directory, tokenizer, config.pretrain)
-    shards = TokenShards(directory / "tokens" / "train")
-    train_ids = shards.read(0, min(len(shards), config.pretrain.tokens))
+    settings = config.pretrain
+    windows = TokenWindows(TokenShards(directory / "tokens" / "train"), settings.seq_len, settings.seed)
+    train_ids = windows.seen(settings.steps * settings.batch_size * settings.accumulate)
     text = tokenizer.decode_bytes(held_out.ids[1:].tolist())
     arguments = (train_ids, held_out.ids, held_out.n_bytes, tokenizer.vocab_size)
     found: Facts = {
