@@ -1,0 +1,60 @@
+# The same words for a person and for CI. Each target sets up what it needs in .venv with pip.
+#   make demo     the whole road in minutes: corpus, tokenizer, ternary model and twin, answers, scores, report
+#   make test     every fast test            make check    style, types, import contracts
+#   make bench    the benchmarks             make compat   saved models in transformers 4.57 and 5.x
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench compat format sandbox clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/.demo sandbox
+	$(BIN)/tritcoder run configs/demo.toml
+
+test: .venv/.dev sandbox
+	$(BIN)/python -m pytest
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py tests/test_docs.py
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev
+	$(BIN)/python benchmarks/bit_linear.py
+	$(BIN)/python benchmarks/generation.py
+
+# Two environments of their own, because the two versions cannot live in one.
+compat: .venv/.dev
+	$(BIN)/python tests/conformance/compat.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: tritcoder needs Python 3.11 or newer; try: make PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; $(call apt_install,python3-venv) && $(PYTHON) -m venv .venv; } || \
+	  { rm -rf .venv; echo "error: python3 cannot make environments; try: apt-get install python3-venv"; exit 1; }
+
+.venv/.demo: pyproject.toml | .venv/bin/python
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/.demo
+
+# Untrusted programs run in a jail: bubblewrap makes the tightest one. Without it the jail is weaker, and says so.
+sandbox:
+	@command -v bwrap >/dev/null || $(call apt_install,bubblewrap libseccomp2) || \
+	  echo "bubblewrap is missing: programs run at a lower sandbox level (docs/sandbox.md); apt-get install bubblewrap"
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+apt_install = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(1)" && \
+  { apt-get install -y -qq $(1) >/dev/null 2>&1 || \
+    { apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq $(1) >/dev/null 2>&1; }; }; }
