@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from tritcoder import __version__
@@ -20,19 +20,32 @@ HELP = """A code-generating language model whose weights are -1, 0 and +1, from 
 Results go to standard output, progress to standard error. Exit status: 0 done, 1 the work failed,
 2 it was asked wrongly, 130 interrupted (with everything saved)."""
 
-app = App(name="tritcoder", help=HELP, version=__version__, version_flags=["--version"], help_format="markdown")
-app.command("tritcoder.cli.run:run", name="run")
-app.command("tritcoder.cli.generate:generate", name="generate")
-app.command("tritcoder.cli.evaluate:app", name="evaluate")
-app.command("tritcoder.cli.score:score", name="score")
-app.command("tritcoder.cli.report:report", name="report")
-app.command("tritcoder.cli.doctor:doctor", name="doctor")
+app = App(
+    name="tritcoder",
+    help=HELP,
+    version=__version__,
+    version_flags=["--version"],
+    help_format="markdown",
+    default_parameter=Parameter(negative=()),
+)
+VERBS = {
+    "run": "Walk an experiment from corpus to report.",
+    "generate": "Write code for a problem in words.",
+    "evaluate": "Measure a model on a benchmark.",
+    "score": "Run the programs of a samples file and print what they score.",
+    "report": "Write a run's report anew.",
+    "doctor": "Say what this machine offers.",
+}
+for _place, (_verb, _help) in enumerate(VERBS.items()):
+    _target = "app" if _verb == "evaluate" else _verb
+    app.command(f"tritcoder.cli.{_verb}:{_target}", name=_verb, help=_help, sort_key=_place)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit status; a known error is one sentence and a hint."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL) if hasattr(signal, "SIGPIPE") else None
+    if hasattr(signal, "SIGPIPE"):  # a reader that closes the pipe early, as `head` does, ends us quietly
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except TritcoderError as error:
