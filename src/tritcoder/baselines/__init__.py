@@ -1,1 +1,1 @@
-"""The rivals that keep us honest."""
+"""The rivals that keep us honest: rules without a model, checkpoints of `transformers`, and remote services."""
