@@ -1,9 +1,10 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped."""
 
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import nn
@@ -29,7 +30,9 @@ def save(directory: Path, step: int, model: nn.Module, optimizers: Optimizers, f
         "optimizers": optimizers.state_dict(),
     }
     with whole_file(path, "wb") as file:
-        torch.save(state, file)
+        _dump(state, file)
+    for unfinished in directory.glob(".step-*.pt.*.tmp"):  # left by a run that was killed while it saved
+        unfinished.unlink(missing_ok=True)
     for _, old in list(_newest_first(directory))[keep:]:
         old.unlink(missing_ok=True)
     return path
@@ -63,9 +66,21 @@ def resume(directory: Path, model: nn.Module, optimizers: Optimizers, fingerprin
     return 0
 
 
+def _dump(state: dict[str, Any], file: IO[bytes]) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # on a full disk torch complains of its own archive instead
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     """The checkpoint's content, or None when the file is damaged; nothing in it is ever executed."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch itself does not look at the checksums
+                return None
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # a damaged archive raises whatever its first wrong byte leads to
         return None

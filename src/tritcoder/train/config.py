@@ -1,5 +1,6 @@
 """How a model is trained: pre-training and fine-tuning are two of these."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,9 +57,12 @@ class TrainConfig:
         for name in ("steps", "seq_len", "batch_size", "accumulate", "checkpoint_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name in ("evaluate_every", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be 0 or more, found {getattr(self, name)}")
         for name in ("matrix_lr", "lr", "clip"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0, found {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be above 0 and finite, found {getattr(self, name)}")
         for name in ("warmup", "decay", "second_stage", "final_lr", "weight_decay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie between 0 and 1, found {getattr(self, name)}")

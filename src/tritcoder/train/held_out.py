@@ -78,9 +78,10 @@ class HeldOutAnswers:
     def __call__(self, model: Forward) -> dict[str, float]:
         """Nats per answer token over one pass."""
         nats, count = 0.0, 0
-        rows = self._answers.rows_in_epoch(0)
-        for step in range(max(1, rows // self._batch_size)):
-            batch = self._answers.batch(step, min(self._batch_size, rows))
+        for first in range(0, rows := self._answers.rows_in_epoch(0), self._batch_size):
+            inputs, targets, segments = self._answers.batch(first // self._batch_size, self._batch_size)
+            left = slice(rows - first)
+            batch = Batch(inputs[left], targets[left], None if segments is None else segments[left])
             nats += batch_loss(model, batch).item()
             count += int((batch.targets != IGNORED).sum())
         return {"held_out_loss": nats / max(1, count)}

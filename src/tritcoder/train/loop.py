@@ -79,12 +79,12 @@ def train(
                 if on_progress:
                     on_progress(progress)
                 done = step + 1
+                loop.evaluate_when_due(done)  # before saving: what a checkpoint covers is never measured again
                 if stopped or done == config.steps or done % config.checkpoint_every == 0:
                     checkpoint.save(
                         directory / "checkpoints", done, model, optimizers, fingerprint, config.keep_checkpoints
                     )
-                loop.evaluate_when_due(done)
-                if stopped and done < config.steps:
+                if stopped:
                     raise InterruptedRunError(
                         f"stopped by {stopped[0]} after step {done} of {config.steps}; everything is saved",
                         "give the same command again to go on from there",

@@ -26,4 +26,5 @@ class MetricsLog:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with storage_errors(self._path):
+            self._file.close()
