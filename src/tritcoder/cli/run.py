@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.syntax import Syntax
 
+from tritcoder.records import Run
+
 
 def run(
     config: Path,
@@ -57,10 +59,23 @@ def show_results(directory: Path) -> None:
     console.print(as_text(rows, width=max(100, console.width)), markup=False, soft_wrap=True)
     for note in footnotes(rows):
         console.print(note, markup=False, style="dim")
+    _show_references(console, found)
     _show_program(console, directory)
     for note in found.manifest.get("notes", []):
         console.print(f"\n[bold]Note:[/] {note}")
     console.print(f"\nReport: {directory / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _show_references(console: Console, found: Run) -> None:
+    """Held-out bits per byte of the models beside what counting and compressing achieve."""
+    from tritcoder.report.table import held_out_bits_per_byte
+
+    ours = held_out_bits_per_byte(found)
+    references = {
+        name: found.references[name] for name in ("unigram", "3-gram", "zlib", "xz") if name in found.references
+    }
+    told = "   ".join(f"{name} {value:.3f}" for name, value in {**ours, **references}.items())
+    console.print(f"\nheld-out bits per byte (fewer are better):   {told}", markup=False, soft_wrap=True)
 
 
 def _show_program(console: Console, directory: Path) -> None:
