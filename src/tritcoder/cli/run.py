@@ -50,15 +50,13 @@ def run(
 def show_results(directory: Path) -> None:
     """Print the result table, one generated program, the notes and where the report is."""
     from tritcoder.report.load import load_run
-    from tritcoder.report.table import as_text, footnotes, result_rows
+    from tritcoder.report.table import as_text, result_rows
 
     console = Console(highlight=False)
     found = load_run(directory)
     rows = result_rows(found)
     console.print()
     console.print(as_text(rows, width=max(100, console.width)), markup=False, soft_wrap=True)
-    for note in footnotes(rows):
-        console.print(note, markup=False, style="dim")
     _show_references(console, found)
     _show_program(console, directory)
     for note in found.manifest.get("notes", []):
@@ -70,11 +68,11 @@ def _show_references(console: Console, found: Run) -> None:
     """Held-out bits per byte of the models beside what counting and compressing achieve."""
     from tritcoder.report.table import held_out_bits_per_byte
 
-    ours = held_out_bits_per_byte(found)
-    references = {
-        name: found.references[name] for name in ("unigram", "3-gram", "zlib", "xz") if name in found.references
-    }
-    told = "   ".join(f"{name} {value:.3f}" for name, value in {**ours, **references}.items())
+    figures = held_out_bits_per_byte(found)
+    for name in ("unigram", "3-gram", "zlib", "xz"):
+        if name in found.references:
+            figures[name] = float(found.references[name])
+    told = "   ".join(f"{name} {value:.3f}" for name, value in figures.items())
     console.print(f"\nheld-out bits per byte (fewer are better):   {told}", markup=False, soft_wrap=True)
 
 
