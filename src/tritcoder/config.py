@@ -35,6 +35,8 @@ def load(path: Path, schema: type[T], overrides: Sequence[str] = ()) -> T:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file at {path}", "give the path of a .toml file, see configs/") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", "give the path of a .toml file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
     for override in overrides:

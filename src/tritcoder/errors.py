@@ -102,6 +102,14 @@ class InterruptedRunError(WorkFailedError):
     exit_code = 130
 
 
+_REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+_IN_THE_WAY = {
+    errno.EEXIST: "a file stands where a folder should be",
+    errno.ENOTDIR: "a file stands where a folder should be",
+    errno.EISDIR: "a folder stands where the file should be",
+}
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusal to write `path` into a StorageError that says what to do."""
@@ -113,8 +121,7 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"no space left on the disk that holds {path}",
                 "free some space there, then give the same command again: finished stages are kept",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StorageError(
-                f"{path} cannot be written ({error.strerror})", "choose another place"
-            ) from error
+        if error.errno in _REFUSED or error.errno in _IN_THE_WAY:
+            why = _IN_THE_WAY.get(error.errno, error.strerror)
+            raise StorageError(f"{path} cannot be written ({why})", "choose another place") from error
         raise

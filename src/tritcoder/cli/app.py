@@ -1,7 +1,6 @@
 """The command line: verbs are registered here, errors are printed here."""
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -43,20 +42,39 @@ for _place, (_verb, _help) in enumerate(VERBS.items()):
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit status; a known error is one sentence and a hint."""
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    if hasattr(signal, "SIGPIPE"):  # a reader that closes the pipe early, as `head` does, ends us quietly
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
     except TritcoderError as error:
-        sys.exit(_say(errors, error.message, error.hint, error.exit_code))
+        sys.exit(_say(error.message, error.hint, error.exit_code))
     except CycloptsError as error:
-        sys.exit(_say(errors, str(error).strip(), "tritcoder --help", 2))
+        verb = " ".join(("tritcoder", *(error.command_chain or ()), "--help"))
+        sys.exit(_say(str(error).strip(), verb, 2))
     except KeyboardInterrupt:
-        sys.exit(_say(errors, "interrupted; finished stages are kept", "give the same command again to go on", 130))
+        sys.exit(_say("interrupted; finished stages are kept", "give the same command again to go on", 130))
+    except ModuleNotFoundError as error:
+        if (error.name or "tritcoder").partition(".")[0] == "tritcoder":
+            raise  # our own file is missing: no extra helps
+        sys.exit(_say(f"this verb needs {error.name}, which is not installed", "tritcoder doctor names its extra", 2))
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+        _drop_output()
+        sys.exit(141)
+    except OSError as error:  # what no room expects: a disk that fails, an output that is full
+        _drop_output()
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(_say(f"{place}{error.strerror or error}", "", 1))
 
 
-def _say(console: Console, message: str, hint: str, status: int) -> int:
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere: Python would fail on it once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(message: str, hint: str, status: int) -> int:
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     console.print("[bold red]error:[/] ", end="")
     console.print(message, markup=False)
     if hint:

@@ -68,10 +68,11 @@ def generate(
 
 def _read(prompt: str) -> str:
     if prompt == "-":
-        return sys.stdin.read()
-    if "\n" not in prompt and len(prompt) < 1024 and Path(prompt).is_file():
-        return Path(prompt).read_text(encoding="utf-8", errors="replace")
-    return prompt
+        return sys.stdin.buffer.read().decode(errors="replace")
+    try:
+        return Path(prompt).read_text(encoding="utf-8", errors="replace") if Path(prompt).is_file() else prompt
+    except OSError:  # too long for a file's name, or a file that we may not read
+        return prompt
 
 
 def _stream(_: Prompt, piece: str) -> None:

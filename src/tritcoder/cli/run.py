@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.panel import Panel
 from rich.syntax import Syntax
+from rich.text import Text
 
 from tritcoder.records import Run
 
@@ -39,7 +40,7 @@ def run(
     from tritcoder.experiment.plan import run_experiment
 
     with LiveView() as view:
-        view.console.print(f"[bold]{experiment.title or experiment.name}[/]", highlight=False)
+        view.console.print(Text(experiment.title or experiment.name, "bold"))
         cache = run_experiment(experiment, place, view, only)
         if all(record["cached"] for record in cache.records):
             view.console.print("nothing to do: every stage is up to date", highlight=False)
@@ -52,7 +53,7 @@ def show_results(directory: Path) -> None:
     from tritcoder.report.load import load_run
     from tritcoder.report.table import as_text, result_rows
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     found = load_run(directory)
     rows = result_rows(found)
     console.print()
@@ -60,7 +61,7 @@ def show_results(directory: Path) -> None:
     _show_references(console, found)
     _show_program(console, directory)
     for note in found.manifest.get("notes", []):
-        console.print(f"\n[bold]Note:[/] {note}")
+        console.print(Text.assemble("\n", ("Note:", "bold"), f" {note}"))
     console.print(f"\nReport: {directory / 'report.html'}", markup=False, soft_wrap=True)
 
 
@@ -83,8 +84,8 @@ def _show_program(console: Console, directory: Path) -> None:
     example = max(examples, key=lambda item: _passed(item["answers"][0]))
     answer = example["answers"][0]
     first = example["question"].strip().splitlines()[0]
-    title = f"problem {example['problem_id']}: {first[:90]}"
-    told = f"{answer['title']}: {_passed(answer)} of {len(answer['results'])} tests passed"
+    title = Text(f"problem {example['problem_id']}: {first[:90]}")
+    told = Text(f"{answer['title']}: {_passed(answer)} of {len(answer['results'])} tests passed")
     code = Syntax(answer["completion"].rstrip() or "(nothing)", "python", theme="ansi_light", word_wrap=True)
     console.print()
     console.print(Panel(code, title=title, subtitle=told, title_align="left", subtitle_align="left"))

@@ -3,6 +3,7 @@
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -18,12 +19,12 @@ class LiveView:
     """Tells of the stages on standard error: a moving line on a terminal, plain lines elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, emoji=False)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("[bold]{task.description}", table_column=None),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(compact=True),
@@ -48,7 +49,7 @@ class LiveView:
         self._note = ""
         self._task = self._progress.add_task(name, total=None, note="")
         if not self.console.is_terminal:
-            self.console.print(f"  [dim]…[/] {name}", highlight=False)
+            self.console.print(f"  [dim]…[/] {escape(name)}", highlight=False)
 
     def stage_moved(self, done: float, total: float, note: str) -> None:
         """The current stage has done so much of so much."""
@@ -62,5 +63,5 @@ class LiveView:
             self._progress.remove_task(self._task)
             self._task = None
         mark, told = ("[dim]=[/]", "unchanged") if cached else ("[green]✓[/]", f"{seconds:6.1f} s  {self._note}")
-        self.console.print(f"  {mark} {name:<28} [dim]{told}[/]", highlight=False)
+        self.console.print(f"  {mark} {escape(f'{name:<28}')} [dim]{told}[/]", highlight=False)
         self._note = ""
