@@ -53,7 +53,9 @@ class GeminiGenerator:
         if not key:
             raise AccessError(f"gemini:{model} needs a key, and {_KEYS} is not set", "export GEMINI_API_KEY=KEY")
         self._model, self._thinks = model, True
-        retries = google.genai.types.HttpRetryOptions(attempts=N_ATTEMPTS, initial_delay=first_wait_s)
+        retries = google.genai.types.HttpRetryOptions(
+            attempts=N_ATTEMPTS, initial_delay=first_wait_s, jitter=first_wait_s
+        )
         options = google.genai.types.HttpOptions(timeout=int(TIMEOUT_S * 1000), retry_options=retries)
         self._client = google.genai.Client(api_key=key, vertexai=False, http_options=options)
 
@@ -79,14 +81,17 @@ class GeminiGenerator:
         from google.genai.errors import APIError
 
         message, thinks = instruction(prompt), self._thinks
+        settings = self._settings(prompt, sampling, thinks)
         try:
-            return _reply(self._send(message, self._settings(prompt, sampling, thinks)))
+            return _reply(self._send(message, settings))
         except APIError as error:
             status, said = int(error.code or 0), str(error.message or error)
             if thinks and status == 400 and "thinking" in said.lower():
                 self._thinks = False  # a model without hidden thoughts refuses a bound on them
                 return self._ask(prompt, sampling)
             return _raised(refusal(self.name, status, said, _KEYS), error)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over JSON of another shape
+            return Reply("", "error", error=f"an answer that cannot be read ({type(error).__name__})")
         except Exception as error:
             if not _is_network_error(error):
                 raise
@@ -96,18 +101,17 @@ class GeminiGenerator:
     def _send(self, message: str, settings: Any) -> Any:
         return self._client.models.generate_content(model=self._model, contents=message, config=settings)
 
-    def _settings(self, prompt: Prompt, sampling: Sampling, thinks: bool) -> dict[str, Any]:
-        settings: dict[str, Any] = {
-            "max_output_tokens": max(MIN_OUTPUT_TOKENS, sampling.max_tokens + THINKING_TOKENS * thinks),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": seed_of(sampling, prompt),
-        }
-        if sampling.top_k:
-            settings["top_k"] = sampling.top_k
-        if thinks:
-            settings["thinking_config"] = {"thinking_budget": THINKING_TOKENS}
-        return settings
+    def _settings(self, prompt: Prompt, sampling: Sampling, thinks: bool) -> Any:
+        from google.genai.types import GenerateContentConfig, ThinkingConfig
+
+        return GenerateContentConfig(
+            max_output_tokens=max(MIN_OUTPUT_TOKENS, sampling.max_tokens + THINKING_TOKENS * thinks),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k or None,
+            seed=seed_of(sampling, prompt),
+            thinking_config=ThinkingConfig(thinking_budget=THINKING_TOKENS) if thinks else None,
+        )
 
 
 def _reply(response: Any) -> Reply:

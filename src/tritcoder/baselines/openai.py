@@ -124,14 +124,20 @@ def _full_address(url: str) -> str:
 
 
 def _reply(response: Any) -> Reply:
-    """What an answer holds; servers may leave any part of it out."""
-    usage = response.usage
-    n_prompt, n_tokens = (usage and usage.prompt_tokens) or 0, (usage and usage.completion_tokens) or 0
-    if not response.choices:
-        return Reply("", "error", n_prompt, n_tokens, "an answer without choices")
-    choice = response.choices[0]
-    message = choice.message
-    text = (message and (message.content or message.refusal)) or ""
-    reason = _FINISHED.get(choice.finish_reason or "stop", "error")
-    error = f"finish reason {choice.finish_reason}" if reason == "error" else ""
-    return Reply(text, reason, n_prompt, n_tokens, error)
+    """What an answer holds; servers may leave any part of it out, or send something else."""
+    usage = getattr(response, "usage", None)
+    n_prompt, n_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    choices = getattr(response, "choices", None)
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message: Any = getattr(choice, "message", None)
+    if not hasattr(message, "content"):
+        return Reply("", "error", n_prompt, n_tokens, "an answer without a message")
+    text = message.content or getattr(message, "refusal", None) or ""
+    word = getattr(choice, "finish_reason", None) or "stop"
+    reason = _FINISHED.get(word, "error")
+    return Reply(str(text), reason, n_prompt, n_tokens, f"finish reason {word}" if reason == "error" else "")
+
+
+def _count(usage: Any, name: str) -> int:
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) else 0
