@@ -33,8 +33,9 @@ def next_token(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.
     order = np.argsort(-logits, kind="stable")
     if sampling.top_k:
         order = order[: sampling.top_k]
-    scaled = logits[order].astype(np.float64) / sampling.temperature
-    weights = np.exp(scaled - scaled[0])
+    below_best = logits[order].astype(np.float64) - logits[order[0]]
+    with np.errstate(over="ignore"):
+        weights = np.exp(below_best / sampling.temperature)
     cumulative = np.cumsum(weights)
     kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1])) + 1
     cumulative = cumulative[:kept]
@@ -147,6 +148,7 @@ class _Writer:
         if not self.n_tokens:
             self.first_token_s = time.monotonic() - self.began
         if token == self.tokenizer.end_id:
+            self.text += self.decoder.decode(b"", final=True)
             return self._finish("stop")
         self.n_tokens += 1
         self.text += self.decoder.decode(self.tokenizer.decode_bytes([token]))
@@ -200,7 +202,7 @@ class _Writer:
 
 def _advance(writers: list[_Writer], decoding: Decoding) -> tuple[list[int], list[_Writer], list[int]]:
     """Draw one token for each sequence: rows that go on, writers that are done, the tokens drawn."""
-    logits = decoding.logits
+    logits = decoding.logits[:, : writers[0].tokenizer.vocab_size]  # a model may have rows that stand for no token
     chosen = [next_token(logits[row], writer.sampling, writer.random) for row, writer in enumerate(writers)]
     for writer, token in zip(writers, chosen, strict=True):
         writer.write(token)

@@ -46,6 +46,16 @@ class Problem:
         """Whether the tests call a function, rather than run a program on standard input."""
         return self.fn_name is not None
 
+    def prompt(self, sample: int = 0) -> "Prompt":
+        """What a generator is told of it: the statement and the starter code, never a test or a solution."""
+        return Prompt(
+            text=self.question,
+            starter_code=self.starter_code,
+            call_based=self.call_based,
+            task_id=self.problem_id,
+            sample=sample,
+        )
+
 
 PromptKind = Literal["problem", "code"]
 

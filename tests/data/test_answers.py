@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tritcoder.data.answers import PackedAnswers
+from tritcoder.data.answers import PackedAnswers, compiles
 from tritcoder.data.batch import IGNORED, Batch
 from tritcoder.errors import EmptyCorpusError
 from tritcoder.records import Problem
 from tritcoder.tokenizer.bpe import ANSWER, Tokenizer
-from tritcoder.tokenizer.template import answer_ids, problem_prompt, prompt_ids
+from tritcoder.tokenizer.template import answer_ids, prompt_ids
 
 SEQ_LEN = 64
 
@@ -68,7 +68,7 @@ def examples(batch: Batch, tokenizer: Tokenizer) -> list[Example]:
 
 
 def test_targets_are_whole_answers_and_nothing_else(problems: list[Problem], tokenizer: Tokenizer) -> None:
-    by_prompt = {tuple(prompt_ids(tokenizer, problem_prompt(p), SEQ_LEN // 2)): p for p in problems}
+    by_prompt = {tuple(prompt_ids(tokenizer, p.prompt(), SEQ_LEN // 2)): p for p in problems}
     for example in examples(epoch_batch(packed(problems, tokenizer), 0), tokenizer):
         solutions = by_prompt[tuple(example.prompt)].solutions
         assert tokenizer.decode(example.answer).rstrip("\n") in solutions
@@ -101,7 +101,7 @@ def test_segments_count_up_and_padding_teaches_nothing(problems: list[Problem], 
 @pytest.mark.parametrize("epoch", [0, 1, 5])
 def test_an_epoch_shows_every_problem_once(problems: list[Problem], tokenizer: Tokenizer, epoch: int) -> None:
     answers = packed(problems, tokenizer)
-    expected = sorted(prompt_ids(tokenizer, problem_prompt(problem), SEQ_LEN // 2) for problem in problems)
+    expected = sorted(prompt_ids(tokenizer, problem.prompt(), SEQ_LEN // 2) for problem in problems)
     assert answers.n_problems == len(problems)
     assert sorted(example.prompt for example in examples(epoch_batch(answers, epoch), tokenizer)) == expected
 
@@ -117,7 +117,7 @@ def test_solutions_and_order_vary_over_epochs(problems: list[Problem], tokenizer
             shown.setdefault(tuple(example.prompt), set()).add(tuple(example.answer))
     assert len(orders) == 12
     for problem in problems:
-        prompt = tuple(prompt_ids(tokenizer, problem_prompt(problem), SEQ_LEN // 2))
+        prompt = tuple(prompt_ids(tokenizer, problem.prompt(), SEQ_LEN // 2))
         assert len(shown[prompt]) >= min(2, len(problem.solutions))
 
 
@@ -162,13 +162,36 @@ def test_a_solution_that_does_not_fit_is_left_out(tokenizer: Tokenizer) -> None:
 
 
 def test_an_example_may_fill_the_row_to_its_last_target(tokenizer: Tokenizer) -> None:
-    problem = Problem("1", "print 1", ("print(1)" * 4,))
-    needed = len(prompt_ids(tokenizer, problem_prompt(problem), 1000)) + len(answer_ids(tokenizer, "print(1)" * 4))
+    solution = "print(1, 1, 1, 1, 1)"
+    problem = Problem("1", "print 1", (solution,))
+    needed = len(prompt_ids(tokenizer, problem.prompt(), 1000)) + len(answer_ids(tokenizer, solution))
     (example,) = examples(epoch_batch(packed([problem], tokenizer, seq_len=needed - 1), 0), tokenizer)
-    assert example.answer == answer_ids(tokenizer, "print(1)" * 4)
+    assert example.answer == answer_ids(tokenizer, solution)
     assert example.answer_seen == example.answer[:-1]
     with pytest.raises(EmptyCorpusError):
         packed([problem], tokenizer, seq_len=needed - 2)
+
+
+UNSOUND = {
+    "Python 2": "print 1",
+    "cut": "def f(:",
+    "zero byte": "print(1)\0",
+    "lone surrogate": "print('\ud800')",
+    "too deep": "(" * 10_000 + ")" * 10_000,
+}
+
+
+@pytest.mark.parametrize("unsound", UNSOUND.values(), ids=UNSOUND.keys())
+def test_a_solution_that_is_no_python_is_left_out(tokenizer: Tokenizer, unsound: str) -> None:
+    assert not compiles(unsound)
+    answers = packed([Problem("1", "print 1", (unsound, "print(1)")), Problem("2", "print 2", (unsound,))], tokenizer)
+    assert answers.n_problems == 1
+    (example,) = examples(epoch_batch(answers, 0), tokenizer)
+    assert tokenizer.decode(example.answer) == "print(1)\n"
+
+
+def test_a_solution_that_python_warns_of_is_kept() -> None:
+    assert compiles("assert (1, 'always true')\nx = '\\d'\n")
 
 
 def test_only_the_first_solutions_are_read(tokenizer: Tokenizer) -> None:

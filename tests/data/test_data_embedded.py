@@ -27,7 +27,7 @@ def test_every_embedded_row_belongs_to_one_split_and_to_its_file() -> None:
     rows = dict(embedded_rows())
     assert {row["split"] for row in rows.values()} == {"train", "test"}
     for where, row in rows.items():
-        assert where.startswith(f"embedded/{row['difficulty']}.jsonl")
+        assert where.startswith(f"problems/{row['difficulty']}.jsonl")
     ids = [str(row["problem_id"]) for row in rows.values()]
     assert len(set(ids)) == len(ids)
 
@@ -37,7 +37,7 @@ def test_the_embedded_problems_are_the_default_source() -> None:
 
 
 def test_every_embedded_file_is_in_the_package() -> None:
-    folder = resources.files("tritcoder.data").joinpath("embedded")
+    folder = resources.files("tritcoder.data").joinpath("problems")
     names = {file.name for file in folder.iterdir() if file.name.endswith(".jsonl")}
     assert names <= {f"{difficulty}.jsonl" for difficulty in DIFFICULTIES}
 
@@ -62,7 +62,7 @@ def test_a_damaged_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_missing_file_of_the_package_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "DIFFICULTIES", ("impossible",))
-    with pytest.raises(DatasetError, match=r"lacks its own file data/embedded/impossible\.jsonl"):
+    with pytest.raises(DatasetError, match=r"lacks its own file data/problems/impossible\.jsonl"):
         embedded_identity()
 
 

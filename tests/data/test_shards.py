@@ -23,11 +23,7 @@ class NumberTokenizer(Tokenizer):
     """`"5 7"` is the ids 5 and 7: every token of a corpus can be told apart."""
 
     def __init__(self, vocab_size: int) -> None:
-        self._size = vocab_size
-
-    @property
-    def vocab_size(self) -> int:
-        return self._size
+        self.vocab_size = vocab_size
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [[int(word) for word in text.split()] for text in texts]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tritcoder.errors import DatasetError, NotFiniteError
-from tritcoder.evaluate.perplexity import perplexity, prompt_for
+from tritcoder.evaluate.perplexity import perplexity
 from tritcoder.records import Likelihood, Problem
 
 LN_4 = math.log(4)
@@ -48,7 +48,7 @@ def test_the_first_solutions_are_taken_in_order() -> None:
     assert [answer for _, answer in model.asked] == ["abcd", "abcdefgh", "éé"]
     assert found["n_solutions"] == 3
     prompt = model.asked[0][0]
-    assert prompt == prompt_for(PROBLEMS[0])
+    assert prompt == PROBLEMS[0].prompt()
     assert (prompt.text, prompt.starter_code, prompt.call_based, prompt.task_id) == ("Print.", "def f():", True, "a")
 
 

@@ -18,7 +18,7 @@ from tritcoder.tokenizer.bpe import (
     STANDARD_INPUT,
     Tokenizer,
 )
-from tritcoder.tokenizer.template import CHAT_TEMPLATE, answer_ids, problem_prompt, prompt_ids, shorten
+from tritcoder.tokenizer.template import CHAT_TEMPLATE, answer_ids, prompt_ids, shorten
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=120)
 LIMITS = st.integers(8, 100)
@@ -131,7 +131,7 @@ def test_a_limit_without_room_is_refused(tokenizer: Tokenizer, limit: int) -> No
 
 def test_a_prompt_tells_no_test_and_no_solution() -> None:
     problem = Problem("7", "Add.", ("SOLUTION",), (TestCase("INPUT", "OUTPUT"),), "add", starter_code="def add():")
-    prompt = problem_prompt(problem, sample=3)
+    prompt = problem.prompt(sample=3)
     assert prompt == Prompt("Add.", starter_code="def add():", call_based=True, task_id="7", sample=3)
     assert not any(secret in repr(prompt) for secret in ("SOLUTION", "INPUT", "OUTPUT"))
 

@@ -16,7 +16,7 @@ from tritcoder.data.batch import IGNORED, Batch
 from tritcoder.errors import EmptyCorpusError
 from tritcoder.records import Problem
 from tritcoder.tokenizer.bpe import Tokenizer
-from tritcoder.tokenizer.template import answer_ids, problem_prompt, prompt_ids
+from tritcoder.tokenizer.template import answer_ids, prompt_ids
 
 Ids = np.ndarray[Any, Any]
 """Token ids, int32."""
@@ -130,7 +130,7 @@ class PackedAnswers:
 
 
 def _tokenise(problem: Problem, tokenizer: Tokenizer, seq_len: int, max_solutions: int) -> _Example | None:
-    prompt = prompt_ids(tokenizer, problem_prompt(problem), seq_len // 2)
+    prompt = prompt_ids(tokenizer, problem.prompt(), seq_len // 2)
     room = seq_len + 1 - len(prompt)
     sound = [solution for solution in problem.solutions if compiles(solution)][:max_solutions]
     answers = [np.array(answer_ids(tokenizer, solution), dtype=np.int32) for solution in sound]

@@ -31,7 +31,7 @@ def embedded_rows() -> Iterator[tuple[str, dict[str, Any]]]:
     for difficulty in DIFFICULTIES:
         for number, line in enumerate(_text(difficulty).split("\n"), start=1):
             if line.strip():
-                where = f"embedded/{difficulty}.jsonl, line {number}"
+                where = f"problems/{difficulty}.jsonl, line {number}"
                 yield where, _row(line, where)
 
 
@@ -54,6 +54,6 @@ def embedded_identity() -> str:
 def _text(difficulty: str) -> str:
     name = f"{difficulty}.jsonl"
     try:
-        return resources.files("tritcoder.data").joinpath("embedded", name).read_text(encoding="utf-8")
+        return resources.files("tritcoder.data").joinpath("problems", name).read_text(encoding="utf-8")
     except OSError:
-        raise DatasetError(f"the package lacks its own file data/embedded/{name}", _HINT) from None
+        raise DatasetError(f"the package lacks its own file data/problems/{name}", _HINT) from None

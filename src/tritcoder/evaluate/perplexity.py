@@ -65,19 +65,8 @@ def perplexity(
     }
 
 
-def prompt_for(problem: Problem, sample: int = 0) -> Prompt:
-    """What a model is asked for a problem, the same when it writes and when its surprise is measured."""
-    return Prompt(
-        text=problem.question,
-        starter_code=problem.starter_code,
-        call_based=problem.call_based,
-        task_id=problem.problem_id,
-        sample=sample,
-    )
-
-
 def _pairs(problems: Iterable[Problem], solutions_per_problem: int) -> Iterator[tuple[Prompt, str]]:
     for problem in problems:
         written = [solution for solution in problem.solutions if solution.strip()]
         for solution in written[:solutions_per_problem]:
-            yield prompt_for(problem), solution
+            yield problem.prompt(), solution

@@ -19,7 +19,6 @@ from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
 from tritcoder.protocols import Generator, LikelihoodModel
 from tritcoder.provenance import write_json
 from tritcoder.records import DIFFICULTIES, Completion, Outcome, Problem, Prompt
-from tritcoder.tokenizer.template import problem_prompt
 
 
 def file_name(model: str) -> str:
@@ -39,7 +38,7 @@ def answer_problems(config: ExperimentConfig, model: str, directory: Path, watch
     """Let a model answer every test problem; answers are appended one by one, so an interrupted run goes on."""
     path = directory / "samples" / f"{file_name(model)}.jsonl"
     problems = read_problems(config.problems, "test")
-    prompts = [problem_prompt(problem, sample) for problem in problems for sample in range(config.evaluate.samples)]
+    prompts = [problem.prompt(sample) for problem in problems for sample in range(config.evaluate.samples)]
     return write_answers(open_for_measuring(config, model, directory), prompts, config, path, watcher)
 
 

@@ -116,10 +116,11 @@ class Tokenizer:
         with whole_file(path) as file:
             file.write(self._inner.to_str(pretty=True))
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
         """How many tokens there are, special ones included."""
-        return self._inner.get_vocab_size()
+        size: int = self._inner.get_vocab_size()
+        return size
 
     def id_of(self, special: str) -> int:
         """The id of a special token."""

@@ -8,7 +8,7 @@ The infilling order (prefix, suffix, middle) is that of Bavarian et al. 2022, ar
 """
 
 from tritcoder.errors import PromptError
-from tritcoder.records import Problem, Prompt
+from tritcoder.records import Prompt
 from tritcoder.tokenizer.bpe import (
     ANSWER,
     CALL_BASED,
@@ -20,17 +20,6 @@ from tritcoder.tokenizer.bpe import (
     STANDARD_INPUT,
     Tokenizer,
 )
-
-
-def problem_prompt(problem: Problem, sample: int = 0) -> Prompt:
-    """What a generator is told of a problem: the statement and the starter code, never a test or a solution."""
-    return Prompt(
-        text=problem.question,
-        starter_code=problem.starter_code,
-        call_based=problem.call_based,
-        task_id=problem.problem_id,
-        sample=sample,
-    )
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: Prompt, limit: int) -> list[int]:
