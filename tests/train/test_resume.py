@@ -15,25 +15,24 @@ import torch
 from tritcoder.data.shards import write_shards
 from tritcoder.tokenizer.bpe import Tokenizer
 
-SCRIPT = Path(__file__).with_name("one_training.py")
+SCRIPT = Path(__file__).with_name("trainings.py")
 STEPS = 12
 
 
 class Death(NamedTuple):
     """How and when a training dies, and what is left of it."""
 
-    arguments: tuple[str, str]
+    how: str
+    at_step: int
     exit_code: int
     last_checkpoint: int
     last_logged: int
 
 
 DEATHS = {
-    "SIGTERM": Death(("sigterm", "5"), exit_code=130, last_checkpoint=5, last_logged=5),
-    "SIGKILL": Death(("sigkill", "7"), exit_code=-signal.SIGKILL, last_checkpoint=4, last_logged=7),
-    "SIGKILL while saving": Death(
-        ("sigkill_saving", "8"), exit_code=-signal.SIGKILL, last_checkpoint=4, last_logged=8
-    ),
+    "SIGTERM": Death("sigterm", 5, exit_code=130, last_checkpoint=5, last_logged=5),
+    "SIGKILL": Death("sigkill", 7, exit_code=-signal.SIGKILL, last_checkpoint=4, last_logged=7),
+    "SIGKILL while saving": Death("sigkill_saving", 8, exit_code=-signal.SIGKILL, last_checkpoint=4, last_logged=8),
 }
 
 
@@ -46,9 +45,13 @@ class Runs(NamedTuple):
     logged: dict[str, list[int]]
 
 
-def started(tokens: Path, directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::UserWarning"}
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(tokens), str(directory), *arguments], env=environment)
+def trained(tokens: Path, jobs: list[str]) -> list[int]:
+    """Run the jobs side by side, each in its own process, and return their exit codes."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SCRIPT), str(tokens), *jobs]
+    printed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    exit_codes: list[int] = json.loads(printed.splitlines()[-1])
+    return exit_codes
 
 
 def rows_of(directory: Path) -> list[dict[str, Any]]:
@@ -65,18 +68,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     random = np.random.default_rng(0)
     texts = [text[: random.integers(1, len(text))] for _ in range(100)]
     write_shards(texts, Tokenizer.train([text] * 3, 300), directory / "tokens")
-    first = {
-        name: started(directory / "tokens", directory / name, *death.arguments) for name, death in DEATHS.items()
-    }
-    first["unbroken"] = started(directory / "tokens", directory / "unbroken")
-    exit_codes = {name: process.wait() for name, process in first.items()}
-    found = Runs(directory, exit_codes, {}, {})
+    mortal = [f"{directory / name}:{death.how}:{death.at_step}" for name, death in DEATHS.items()]
+    exit_codes = trained(directory / "tokens", [*mortal, str(directory / "unbroken")])
+    found = Runs(directory, dict(zip([*DEATHS, "unbroken"], exit_codes, strict=True)), {}, {})
     for name in DEATHS:
         names = (path.name for path in (directory / name / "checkpoints").iterdir())
         found.checkpoints[name] = sorted(one for one in names if not one.startswith("."))
         found.logged[name] = [row["step"] for row in rows_of(directory / name)]
-    again = [started(directory / "tokens", directory / name) for name in DEATHS]
-    assert [process.wait() for process in again] == [0] * len(DEATHS)
+    assert trained(directory / "tokens", [str(directory / name) for name in DEATHS]) == [0] * len(DEATHS)
     return found
 
 

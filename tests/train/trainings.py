@@ -1,18 +1,23 @@
-"""A training in a process of its own, which may be told how to die.
+"""Trainings in processes of their own, which may be told how to die.
 
-    python one_training.py TOKENS DIRECTORY [sigterm STEP | sigkill STEP | sigkill_saving STEP]
+    python trainings.py TOKENS JOB...        a JOB is DIRECTORY[:sigterm|sigkill|sigkill_saving:STEP]
 
-Writes the final weights to DIRECTORY/weights.pt. Exits as the command line does: 130 when a signal stopped it.
+Each job is a fork of this process, so that torch is imported once; they run side by side. A training writes its final
+weights to DIRECTORY/weights.pt, and exits as the command line does: 130 when a signal stopped it. The last line of
+the output is the JSON list of the exit codes, minus the signal's number for a process that was killed.
 """
 
+import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
+import torch._dynamo  # the optimisers import it: once for all jobs
 
 from tritcoder.data.shards import TokenShards, TokenWindows
 from tritcoder.errors import TritcoderError
@@ -37,7 +42,7 @@ VOCAB_SIZE = 300
 SHAPE = ModelConfig(vocab_size=VOCAB_SIZE, n_layers=1, n_kv_heads=2, hidden_dim=256, max_seq_len=32)
 
 
-def main(tokens: Path, directory: Path, death: str = "", at_step: int = 0) -> None:
+def run(tokens: Path, directory: Path, death: str = "", at_step: int = 0) -> None:
     """Train, from where the directory stands."""
     if death == "sigkill_saving":
         _die_while_saving(at_step)
@@ -69,9 +74,25 @@ def _die_while_saving(step: int) -> None:
     torch.save = save  # type: ignore[assignment]
 
 
+def _forked(tokens: Path, job: str) -> int:
+    """Start a job and return its process id."""
+    process = os.fork()
+    if process:
+        return process
+    exit_code = 1
+    try:
+        directory, death, step = (*job.split(":"), "", "0")[:3]
+        run(tokens, Path(directory), death, int(step))
+        exit_code = 0
+    except TritcoderError as error:
+        exit_code = error.exit_code
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(exit_code)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:4], *map(int, sys.argv[4:5]))
-    except TritcoderError as error:
-        sys.exit(error.exit_code)
+    processes = [_forked(Path(sys.argv[1]), job) for job in sys.argv[2:]]
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]))
