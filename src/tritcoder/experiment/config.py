@@ -70,10 +70,18 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Refuse settings outside their range."""
-        if self.samples < 1 or self.batch_size < 1 or self.held_out_tokens < 1:
-            raise ConfigError("samples, batch_size and held_out_tokens must be at least 1")
-        if self.workers < 0 or self.examples < 0 or not 0 <= self.held_out_problems < 1:
-            raise ConfigError("workers and examples must be 0 or more, held_out_problems below 1")
+        for name in ("samples", "batch_size", "held_out_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, found {getattr(self, name)}")
+        for name in ("workers", "examples"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        if not 0 <= self.held_out_problems < 1:
+            raise ConfigError(f"held_out_problems must be 0 or more and below 1, found {self.held_out_problems}")
+        names = [*ARMS, *self.baselines]
+        for name in self.baselines:
+            if names.count(name) > 1:
+                raise ConfigError(f"baselines must name each rival once, and no model of the run; found {name!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,13 @@ from tritcoder.evaluate import apps
 from tritcoder.evaluate.samples import read_samples, sample_to_json
 from tritcoder.evaluate.scoring import outcome_from_json
 from tritcoder.experiment.config import ExperimentConfig
-from tritcoder.experiment.opening import is_baseline, model_identity, open_generator, open_text_model
+from tritcoder.experiment.opening import (
+    is_baseline,
+    model_directory,
+    model_identity,
+    open_generator,
+    open_text_model,
+)
 from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
 from tritcoder.protocols import Generator, LikelihoodModel
 from tritcoder.provenance import write_json
@@ -46,12 +52,13 @@ def write_answers(
     generator: Generator, prompts: Sequence[Prompt], config: ExperimentConfig, path: Path, watcher: Watcher
 ) -> Facts:
     """Append what is missing to a samples file; returns how fast that went."""
-    done = {(row.task_id, row.sample) for row in read_samples(path, resuming=True)} if path.exists() else set()
-    todo = [prompt for prompt in prompts if (prompt.task_id, prompt.sample) not in done]
-    if path.exists():
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
         _drop_cut_line(path)
+    done = {(row.task_id, row.sample) for row in read_samples(path)}
+    todo = [prompt for prompt in prompts if (prompt.task_id, prompt.sample) not in done]
     began, n_tokens = time.monotonic(), 0
-    path.parent.mkdir(parents=True, exist_ok=True)
     with storage_errors(path), path.open("a", encoding="utf-8") as file:
         for count, completion in enumerate(generator.generate(todo, config.evaluate.sampling), start=1):
             file.write(json.dumps(sample_to_json(completion), ensure_ascii=False) + "\n")
@@ -81,10 +88,8 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
         problems,
         read_samples(directory / "samples" / f"{name}.jsonl"),
         model=model,
-        kind=model if model in config.arms else model.partition(":")[0],
-        benchmark="embedded problems"
-        if config.problems.source == "embedded" and not config.problems.test
-        else "APPS",
+        kind=_kind(config, model),
+        benchmark=_benchmark(config),
         path=directory / "scores" / f"{name}.outcomes.jsonl",
         workers=config.evaluate.workers or os.cpu_count() or 1,
         limits=config.evaluate.limits,
@@ -113,8 +118,10 @@ def _benchmark(config: ExperimentConfig) -> str:
 
 def evaluate_alone(config: ExperimentConfig, model: str, directory: Path, watcher: Watcher) -> dict[str, Any]:
     """A model outside any run: answers, verdicts and measures in a folder of their own, which may be resumed."""
-    cache = StageCache(directory, watcher)
     settings = [model, model_identity(model), plain(config.problems), problems_identity(config.problems)]
+    if model in config.arms:  # a directory that happens to be called so, and no arm of a run
+        model = str(model_directory(Path(model)))
+    cache = StageCache(directory, watcher)
     cache.run(answer_and_score(config, model, directory, cache, (), settings))
     path = directory / "scores" / f"{file_name(model)}.json"
     score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ def model_directory(path: Path) -> Path:
     for place in ("", "model", "base", "ternary/model", "ternary/base"):
         if (path / place / "config.json").is_file():
             return path / place
-    state = "holds no model yet" if path.is_dir() else "does not exist"
+    state = "holds no model yet" if path.is_dir() else "is a file" if path.exists() else "does not exist"
     raise ModelFileError(
         f"{path} {state}",
         "give a run directory (runs/demo), a model directory, or a rival (naive:retrieval, hf:PATH)",
@@ -49,8 +49,17 @@ def open_text_model(path: Path, name: str = "", batch_size: int = DEFAULT_BATCH)
 
 
 def model_identity(spec: str) -> str:
-    """A text that changes when the model behind a string does: a rival's own name, or its files' sizes and times."""
+    """A text that changes when the model behind a string does: a rival's own name, or its files' sizes and times.
+
+    Raises:
+        ConfigError: there is no such naive rival.
+        ModelFileError: there is no such directory, or no model in it.
+    """
     if is_baseline(spec):
+        from tritcoder.baselines.registry import NAMES, open_baseline
+
+        if spec.startswith("naive:") and spec not in NAMES:
+            open_baseline(spec, ())  # which names the nearest
         return spec
     directory = model_directory(Path(spec))
     files = sorted(path for path in directory.iterdir() if path.is_file())

@@ -16,8 +16,9 @@ from tritcoder.data.apps import count, problems_identity, read_problems
 from tritcoder.errors import ConfigError, storage_errors
 from tritcoder.experiment import learning, measuring
 from tritcoder.experiment.config import ExperimentConfig
+from tritcoder.experiment.opening import model_identity
 from tritcoder.experiment.references import measure_references
-from tritcoder.experiment.reporting import manifest, write_report
+from tritcoder.experiment.reporting import is_told, manifest, write_report
 from tritcoder.experiment.stage import Stage, StageCache, Watcher
 from tritcoder.provenance import now, whole_file, write_json
 
@@ -46,8 +47,10 @@ def run_experiment(config: ExperimentConfig, directory: Path, watcher: Watcher, 
     cache.run(needed(stages(config, directory, cache), only))
     if only:
         return cache
-    if any(not record["cached"] for record in cache.records) or not (directory / "report.html").exists():
-        write_json(directory / "manifest.json", manifest(config, cache, started))
+    story = manifest(config, cache, started)
+    if not is_told(directory, story):
+        (directory / "report.html").unlink(missing_ok=True)  # so that a run killed here writes it again
+        write_json(directory / "manifest.json", story)
         write_report(directory)
     return cache
 
@@ -148,7 +151,9 @@ def _arm_stages(config: ExperimentConfig, arm: str, directory: Path, cache: Stag
 
 def _score_stages(config: ExperimentConfig, model: str, directory: Path, cache: StageCache) -> list[Stage]:
     learned = f"{model}/finetune" if model in config.arms else "problems"
-    return measuring.answer_and_score(config, model, directory, cache, (learned, "problems"), model)
+    identity = model if model in config.arms else model_identity(model)
+    settings = model if identity == model else [model, identity]
+    return measuring.answer_and_score(config, model, directory, cache, (learned, "problems"), settings)
 
 
 def _examples_stage(config: ExperimentConfig, directory: Path) -> Stage:

@@ -1,5 +1,6 @@
 """What a run leaves for its reader: the manifest and the page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,20 @@ def write_report(directory: Path) -> Path:
     with whole_file(path) as file:
         file.write(page)
     return path
+
+
+def is_told(directory: Path, story: Facts) -> bool:
+    """Whether the manifest and the page on disk tell this very story: the same stages, ended at the same times."""
+    try:
+        told = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        return _essence(told) == _essence(story) and (directory / "report.html").exists()
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _essence(story: Facts) -> list[Any]:
+    stages = [[stage["name"], stage["key"], stage["finished"]] for stage in story["stages"]]
+    return [story["name"], story["title"], story["notes"], stages]
 
 
 def manifest(config: ExperimentConfig, cache: StageCache, started: str) -> Facts:
