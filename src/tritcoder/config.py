@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import tomllib
 import types
 import typing
@@ -133,8 +134,10 @@ def _convert_table(kind: type[Any], value: Any, where: str, key: str) -> Any:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"valid keys here: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{name}", hint)
-    try:
-        return kind(**{name: _convert(hints[name], item, where, prefix + name) for name, item in value.items()})
+    given = {name: _convert(hints[name], item, where, prefix + name) for name, item in value.items()}
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    try:  # what equals the default is the default: 100 and 100.0 must have one fingerprint
+        return kind(**{name: defaults[name] if defaults[name] == item else item for name, item in given.items()})
     except ConfigError as error:
         if error.message.startswith(where):
             raise
@@ -170,10 +173,12 @@ def to_toml(value: Any) -> str:
 
 def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
     if path:
-        lines.extend(["", f"[{'.'.join(path)}]"])
+        lines.extend(["", f"[{'.'.join(map(_toml_key, path))}]"])
     nested = {name: item for name, item in table.items() if isinstance(item, Mapping)}
     lines.extend(
-        f"{name} = {_toml_value(item)}" for name, item in table.items() if item is not None and name not in nested
+        f"{_toml_key(name)} = {_toml_value(item)}"
+        for name, item in table.items()
+        if item is not None and name not in nested
     )
     for name, item in nested.items():
         _write_table(item, (*path, name), lines)
@@ -183,7 +188,13 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {_toml_value(item)}" for name, item in value.items()) + " }"
+        items = (f"{_toml_key(name)} = {_toml_value(item)}" for name, item in value.items() if item is not None)
+        return "{ " + ", ".join(items) + " }"
     if isinstance(value, float):
         return repr(value)
-    return json.dumps(value, ensure_ascii=False)
+    # What JSON escapes, TOML reads alike; DEL alone is plain in JSON and forbidden in TOML.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_value(name)

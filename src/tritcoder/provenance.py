@@ -126,10 +126,10 @@ def read_jsonl(path: Path) -> list[Any]:
     rows: list[Any] = []
     if not path.exists():
         return rows
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for line in file:
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
+                rows.append(json.loads(line.decode()))
+            except ValueError:  # no JSON, or cut within a character
                 break
     return rows
