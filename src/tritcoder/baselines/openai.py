@@ -93,7 +93,7 @@ class OpenAIGenerator:
                 raise refused from error
             return refused
         except openai.APIError as error:
-            raise unreachable(self.name, self._url, error) from error
+            raise unreachable(f"openai:{self._model}", self._url, error) from error
         return _reply(response)
 
     def _settings(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
