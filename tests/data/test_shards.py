@@ -15,7 +15,8 @@ from tritcoder.data.shards import TokenShards, TokenWindows, permute, write_shar
 from tritcoder.errors import DatasetError, EmptyCorpusError
 from tritcoder.tokenizer.bpe import Tokenizer
 
-DOCUMENTS = st.lists(st.text(st.characters(codec=None), max_size=20), min_size=1, max_size=12)
+ANY_TEXT = st.text(st.characters(codec="utf-8") | st.characters(categories=["Cs"]), max_size=20)
+DOCUMENTS = st.lists(ANY_TEXT, min_size=1, max_size=12)
 SEQ_LEN = 7
 
 
