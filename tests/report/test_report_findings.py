@@ -15,7 +15,7 @@ def row(kind: str, average: Percent, bits: float | None = None) -> Row:
 def test_the_summary_says_what_was_run(run: Run) -> None:
     assert summary(run, result_rows(run)) == (
         "A language model with ternary weights of 5.24 M parameters and its full-precision twin, pre-trained on "
-        "6.80 M tokens of code from 3 sources, fine-tuned on 320 problems and scored on 200 problems of APPS, "
+        "6.80 M tokens of code from 3 sources, fine-tuned on 300 problems and scored on 200 problems of APPS, "
         "beside 2 naive baselines."
     )
     empty = Run("empty", "runs/empty", {})

@@ -40,17 +40,19 @@ def _subject(trained: Sequence[Row]) -> str:
 
 
 def _reading(run: Run) -> str:
-    tokens = number(mapping(run.manifest.get("tokens")).get("train"))
+    models = [mapping(facts) for facts in mapping(run.manifest.get("models")).values()]
+    seen = [tokens for facts in models if (tokens := number(facts.get("tokens"))) is not None]
     sources = len(mapping(mapping(run.manifest.get("corpus")).get("sources")))
+    tokens = max(seen, default=number(mapping(run.manifest.get("tokens")).get("train")))
     if tokens is None:
         return ""
-    return f"pre-trained on {short_count(tokens)} tokens of code" + (
-        f" from {_many(sources, 'source')}" if sources else ""
-    )
+    said = f"pre-trained on {short_count(tokens)} tokens of code"
+    return said + (f" from {_many(sources, 'source')}" if sources else "")
 
 
 def _practice(run: Run) -> str:
-    problems = number(mapping(run.manifest.get("problems")).get("train"))
+    learned = [mapping(facts) for facts in mapping(run.manifest.get("fine_tuning")).values()]
+    problems = max((n for facts in learned if (n := number(facts.get("problems"))) is not None), default=None)
     return "" if not problems else f"fine-tuned on {_many(problems, 'problem')}"
 
 
@@ -153,7 +155,7 @@ def _naive_finding(ternary: Row, naive: Sequence[Row]) -> str:
 def caveats(run: Run, rows: Sequence[Row]) -> list[str]:
     """What a reader must not conclude: the run's own notes first, then what its records imply."""
     notes = [plain(note) for note in items(run.manifest.get("notes"))]
-    found = (_part_only(rows), _one_sample(run), _comparers(run), _jail(run), _published(rows))
+    found = (_part_only(rows), _nothing_passed(rows), _one_sample(run), _comparers(run), _jail(run), _published(rows))
     return notes + [sentence for sentence in found if sentence]
 
 
@@ -169,6 +171,18 @@ def _part_only(rows: Sequence[Row]) -> str:
         return ""
     said = _listed([f"{count(n)} of {count(total)} problems" for n, total in parts])
     return f"Scores are over {said}; the intervals say how far another choice of problems could move them."
+
+
+def _nothing_passed(rows: Sequence[Row]) -> str:
+    """A bootstrap over results that are all 0 knows no doubt; the rule of three does (Hanley 1983)."""
+    sizes = [row.n_problems for row in rows if row.n_problems and (share := _overall(row)) and not share.value]
+    if not sizes:
+        return ""
+    least = min(sizes)
+    return (
+        "Where nothing was passed the interval is [0.00, 0.00], since there is nothing to resample; over "
+        f"{count(least)} problems a model that passes up to {300 / least:.1f}\u00a0% could look like this."
+    )
 
 
 def _one_sample(run: Run) -> str:
