@@ -26,6 +26,7 @@ app = App(
     version_flags=["--version"],
     help_format="markdown",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # `run` below says what is kept
 )
 VERBS = {
     "run": "Walk an experiment from corpus to report.",
