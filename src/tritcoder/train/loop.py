@@ -73,13 +73,14 @@ def train(
     log = MetricsLog(directory / "metrics.jsonl", start)
     loop = _Loop(model, source, config, optimizers, log, evaluate)
     try:
+        if start and not log.evaluated:  # the run was killed between saving and measuring
+            loop.evaluate_when_due(start)
         with _stop_signals() as stopped:
             for step in range(start, config.steps):
                 progress = loop.step(step, step - start)
                 if on_progress:
                     on_progress(progress)
                 done = step + 1
-                loop.evaluate_when_due(done)  # before saving: what a checkpoint covers is never measured again
                 if stopped or done == config.steps or done % config.checkpoint_every == 0:
                     checkpoint.save(
                         directory / "checkpoints", done, model, optimizers, fingerprint, config.keep_checkpoints
@@ -89,6 +90,7 @@ def train(
                         f"stopped by {stopped[0]} after step {done} of {config.steps}; everything is saved",
                         "give the same command again to go on from there",
                     )
+                loop.evaluate_when_due(done)  # after saving: what goes wrong here costs no step
     finally:
         log.close()
 

@@ -13,7 +13,10 @@ class MetricsLog:
 
     def __init__(self, path: Path, resume_step: int) -> None:
         """Open the log, dropping what a killed run wrote beyond the checkpoint it resumes from."""
-        write_jsonl(path, [row for row in read_jsonl(path) if row["step"] <= resume_step])
+        kept = [row for row in read_jsonl(path) if row["step"] <= resume_step]
+        self.evaluated = bool(kept) and kept[-1]["step"] == resume_step and "held_out_loss" in kept[-1]
+        """Whether the step that the run resumes from has been measured on held-out data."""
+        write_jsonl(path, kept)
         self._path = path
         with storage_errors(path):
             self._file = path.open("a", encoding="utf-8")
