@@ -1,5 +1,6 @@
 """A GPT-2 of two layers, drawn at random, with a tokenizer of single bytes."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,17 @@ def answers(model: HFGenerator, asked: list[Prompt], **sampling: Any) -> list[Co
     return list(model.generate(asked, Sampling(**{"max_tokens": 12, "temperature": 1.0, "top_p": 1.0, **sampling})))
 
 
+@functools.cache
+def reference_network(checkpoint: Path) -> Any:
+    network: Any = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
+    return network.eval()
+
+
 def reference_logits(checkpoint: Path, ids: list[int]) -> np.ndarray:
     """Logits (T, V) by transformers alone: one sequence, no cache, no padding."""
-    network: Any = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
+    network = reference_network(checkpoint)
     with torch.inference_mode():
-        return np.asarray(network.eval()(torch.tensor([ids])).logits[0].double().numpy())
+        return np.asarray(network(torch.tensor([ids])).logits[0].double().numpy())
 
 
 def test_greedy_text_equals_a_loop_without_cache_or_padding(model: HFGenerator, checkpoint: Path) -> None:
