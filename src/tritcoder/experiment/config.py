@@ -1,5 +1,6 @@
 """One experiment: everything that `tritcoder run` reads from a TOML file."""
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -41,8 +42,8 @@ class TwinConfig:
 
     def __post_init__(self) -> None:
         """Refuse a scale that trains nothing."""
-        if self.lr_scale <= 0:
-            raise ConfigError(f"lr_scale must be above 0, found {self.lr_scale}")
+        if not 0 < self.lr_scale < math.inf:
+            raise ConfigError(f"lr_scale must be above 0 and finite, found {self.lr_scale}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together."""
-        if not self.name or Path(self.name).name != self.name:
+        if self.name in ("", "..") or Path(self.name).name != self.name:
             raise ConfigError(f"name must be a plain folder name, found {self.name!r}")
         for part in ("pretrain", "finetune"):
             length = getattr(self, part).seq_len

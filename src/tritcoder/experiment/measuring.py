@@ -83,7 +83,7 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
     """Run every answer on every test, and gather all measures in `scores/<model>.json`."""
     name = file_name(model)
     problems = {problem.problem_id: problem for problem in read_problems(config.problems, "test")}
-    own = None if model.startswith("naive:") else open_for_measuring(config, model, directory)
+    own = open_for_measuring(config, model, directory) if has_likelihoods(model) else None
     score = apps.evaluate(
         problems,
         read_samples(directory / "samples" / f"{name}.jsonl"),

@@ -71,6 +71,11 @@ def is_baseline(spec: str) -> bool:
     return spec.partition(":")[0] in ("naive", "hf", "gemini", "openai") and ":" in spec
 
 
+def has_likelihoods(spec: str) -> bool:
+    """Whether what a model string names can say how probable a text is: our models and checkpoints can."""
+    return not is_baseline(spec) or spec.startswith("hf:")
+
+
 def open_generator(spec: str, training_problems: Sequence[Problem], batch_size: int = DEFAULT_BATCH) -> Generator:
     """Whatever a model string names.
 
