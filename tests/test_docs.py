@@ -144,12 +144,17 @@ def _is_there(span: str) -> bool:
     found = re.fullmatch(r"([\w./-]+\.(?:py|md|toml|css|j2)|[\w./-]+/)(?::([\w.]+))?", span)
     if not found or span.startswith(("runs/", "/")):
         return True
-    name, symbol = found[1], found[2]
-    paths = [path for path in (ROOT / name, SOURCE / name) if path.exists()]
-    paths += [path for part in (SOURCE, ROOT / "docs", ROOT / "tests") for path in part.rglob(name.strip("/"))]
+    name, symbol = found[1].strip("/"), found[2]
+    paths = [path for path in entries() if path == ROOT / name or path.as_posix().endswith(f"/{name}")]
     if symbol:
         return any(symbol in symbols(path) for path in paths)
-    return bool(paths) or name.strip("/").rpartition("/")[2] in spelt()
+    return bool(paths) or name.rpartition("/")[2] in spelt()
+
+
+@cache
+def entries() -> tuple[Path, ...]:
+    """Every file and folder of the repository that a page may name."""
+    return (*ROOT.iterdir(), *(path for name in FOLDERS for path in (ROOT / name).rglob("*")))
 
 
 def test_every_file_is_described_and_every_described_file_is_there() -> None:
