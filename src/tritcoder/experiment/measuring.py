@@ -15,6 +15,7 @@ from tritcoder.evaluate.samples import read_samples, sample_to_json
 from tritcoder.evaluate.scoring import outcome_from_json
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.opening import (
+    has_likelihoods,
     is_baseline,
     model_directory,
     model_identity,
