@@ -109,7 +109,10 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
 def _kind(config: ExperimentConfig, model: str) -> str:
     if model in config.arms:
         return model
-    return model.partition(":")[0] if is_baseline(model) else "model"
+    if not is_baseline(model):
+        return "model"
+    family = model.partition(":")[0]
+    return family if family in ("naive", "hf") else "api"
 
 
 def _benchmark(config: ExperimentConfig) -> str:
