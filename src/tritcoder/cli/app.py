@@ -44,7 +44,8 @@ for _place, (_verb, _help) in enumerate(VERBS.items()):
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit status; a known error is one sentence and a hint."""
     try:
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        words = _name_standard_input(sys.argv[1:] if arguments is None else arguments)
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except TritcoderError as error:
         sys.exit(_say(error.message, error.hint, error.exit_code))
@@ -64,6 +65,12 @@ def run(arguments: Sequence[str] | None = None) -> None:
         _drop_output()
         place = f"{error.filename}: " if error.filename else ""
         sys.exit(_say(f"{place}{error.strerror or error}", "", 1))
+
+
+def _name_standard_input(words: Sequence[str]) -> list[str]:
+    """A lone hyphen, which the parser would take for an option, by its other name; not where it may be a value."""
+    pairs = zip(["", *words], words, strict=False)
+    return ["/dev/stdin" if word == "-" and before[:1] != "-" else word for before, word in pairs]
 
 
 def _drop_output() -> None:

@@ -67,7 +67,7 @@ def generate(
 
 
 def _read(prompt: str) -> str:
-    if prompt == "-":
+    if prompt == "/dev/stdin":  # what a lone hyphen stands for
         return sys.stdin.buffer.read().decode(errors="replace")
     try:
         return Path(prompt).read_text(encoding="utf-8", errors="replace") if Path(prompt).is_file() else prompt

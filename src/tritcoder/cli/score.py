@@ -32,10 +32,13 @@ def score(
     from tritcoder.cli.view import LiveView
     from tritcoder.data.apps import read_problems
     from tritcoder.data.config import ProblemsConfig
+    from tritcoder.errors import DatasetError
     from tritcoder.evaluate.apps import evaluate, read_samples
     from tritcoder.sandbox.limits import Limits
 
     answers = read_samples(samples)
+    if not answers:
+        raise DatasetError(f"{samples} holds no sample", "generate the samples first")
     known = {problem.problem_id: problem for problem in read_problems(ProblemsConfig(source=problems), "test")}
     asked = {answer.task_id for answer in answers}
     with LiveView() as view:

@@ -92,18 +92,18 @@ def stages(config: ExperimentConfig, directory: Path, cache: StageCache) -> list
 def _data_stages(config: ExperimentConfig, directory: Path) -> list[Stage]:
     return [
         Stage(
+            "problems",  # the quickest comes first: a wrong path is found before the corpus is read
+            (),
+            [plain(config.problems), problems_identity(config.problems)],
+            (),
+            lambda _: {split: count(read_problems(config.problems, split)) for split in ("train", "test")},
+        ),
+        Stage(
             "corpus",
             (),
             [plain(config.corpus), corpus.identity(config.corpus)],
             ("corpus",),
             lambda watcher: learning.collect_corpus(config, directory, watcher),
-        ),
-        Stage(
-            "problems",
-            (),
-            [plain(config.problems), problems_identity(config.problems)],
-            (),
-            lambda _: {split: count(read_problems(config.problems, split)) for split in ("train", "test")},
         ),
         Stage(
             "tokenizer",

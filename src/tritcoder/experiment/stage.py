@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tritcoder import __version__
 from tritcoder.config import fingerprint
+from tritcoder.errors import storage_errors
 from tritcoder.provenance import now, write_json
 
 Facts = dict[str, Any]
@@ -96,7 +97,7 @@ class StageCache:
     def _record(self, name: str) -> dict[str, Any]:
         try:
             record = json.loads(self._path(name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}
 
@@ -109,7 +110,8 @@ class StageCache:
     def _remove_outputs(self, stage: Stage) -> None:
         for output in stage.outputs:
             path = self.directory / output
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            with storage_errors(path):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
