@@ -126,4 +126,4 @@ def toy(tmp_path_factory: pytest.TempPathFactory, tritcoder: Command) -> Toy:
 @pytest.fixture
 def copy(toy: Toy, tmp_path: Path) -> Path:
     """A copy of the run directory that a test may spoil."""
-    return Path(shutil.copytree(toy.directory, tmp_path / "copy"))
+    return Path(shutil.copytree(toy.directory, tmp_path / "toy"))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from tritcoder.experiment import measuring
+from tritcoder.evaluate.samples import sample_to_json
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -93,17 +93,16 @@ def test_answers_cut_in_the_middle_go_on_with_the_next(
     toy: Any, copy: Path, tritcoder: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temperature = ("--set", "evaluate.sampling.temperature=0.7")
-    whole = measuring.sample_to_json
     written: list[str] = []
 
     def three_only(completion: Any) -> dict[str, Any]:
         if len(written) == 3:
             raise KeyboardInterrupt
         written.append(completion.task_id)
-        return whole(completion)
+        return sample_to_json(completion)
 
     with monkeypatch.context() as patch:
-        patch.setattr(measuring, "sample_to_json", three_only)
+        patch.setattr("tritcoder.experiment.measuring.sample_to_json", three_only)
         status, out, err = tritcoder("run", toy.config, "--directory", copy, *temperature)
     assert (status, out) == (130, "")
     assert "error: interrupted" in err

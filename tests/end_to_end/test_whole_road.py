@@ -26,7 +26,7 @@ MODELS = {
     "naive:retrieval": "naive-retrieval",
 }
 STAGES = (
-    "corpus", "problems", "tokenizer", "tokens", "references",
+    "problems", "corpus", "tokenizer", "tokens", "references",
     "ternary/pretrain", "ternary/finetune", "twin/pretrain", "twin/finetune",
     *(f"{step}/{model}" for model in MODELS for step in ("answers", "scores")),
     "examples",

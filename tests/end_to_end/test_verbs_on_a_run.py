@@ -1,0 +1,167 @@
+"""What can be done with a run directory: generate, evaluate, score, report."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tritcoder.data.embedded import embedded_problems
+
+Command = Callable[..., tuple[int, str, str]]
+
+SHORT = ("--max-tokens", "24")
+
+
+def test_generate_repeats_itself_for_a_seed(toy: Any, tritcoder: Command) -> None:
+    ask = ("generate", "Print the sum of two integers.", "--model", toy.directory, *SHORT, "--temperature", "1.2")
+    first, again, other = (tritcoder(*ask, "--seed", seed) for seed in (3, 3, 4))
+    assert first[0] == 0, first[2]
+    assert first[1].strip()
+    assert first[1] == again[1]
+    assert first[1] != other[1]
+    assert "tokens/s" in first[2]
+
+
+def test_generate_at_temperature_0_needs_no_seed(toy: Any, tritcoder: Command) -> None:
+    ask = ("generate", "Print the sum.", "--model", toy.directory / "twin", *SHORT, "--temperature", "0")
+    assert tritcoder(*ask, "--seed", 1)[:2] == tritcoder(*ask, "--seed", 2)[:2]
+
+
+def test_streamed_text_equals_the_text_of_json(toy: Any, tritcoder: Command) -> None:
+    ask = ("generate", "Print the sum.", "--model", toy.directory, *SHORT)
+    streamed, as_json = tritcoder(*ask)[1], tritcoder(*ask, "--json")[1]
+    answer = json.loads(as_json)
+    assert answer["text"].rstrip("\n") == streamed.rstrip("\n")
+    assert answer["model"] == str(toy.directory)
+    assert 0 < answer["n_tokens"] <= 24
+    assert answer["finish_reason"] in ("stop", "length")
+
+
+def test_generate_writes_one_json_line_for_each_sample(toy: Any, tritcoder: Command) -> None:
+    ask = ("generate", "Print the sum.", "--model", toy.directory, *SHORT, "-n", 3, "--json", "--temperature", "1.5")
+    answers = [json.loads(line) for line in tritcoder(*ask)[1].splitlines()]
+    assert sorted(answer["sample"] for answer in answers) == [0, 1, 2]
+    assert len({answer["text"] for answer in answers}) > 1
+
+
+def test_prompt_may_lie_in_a_file_or_be_long(toy: Any, tmp_path: Path, tritcoder: Command) -> None:
+    words = "Print the sum of " + "a number and " * 40 + "another number."
+    (tmp_path / "problem.txt").write_text(words)
+    ask = ("--model", toy.directory, *SHORT)
+    said = tritcoder("generate", words, *ask)
+    assert said[0] == 0, said[2]
+    assert tritcoder("generate", tmp_path / "problem.txt", *ask)[1] == said[1]
+
+
+def test_generate_fills_a_gap_between_code(toy: Any, tritcoder: Command) -> None:
+    ask = ("generate", "def add(a, b):\n", "--code", "--suffix", "\nprint(add(1, 2))", "--model", toy.directory)
+    status, out, err = tritcoder(*ask, *SHORT)
+    assert status == 0, err
+    assert out.strip()
+
+
+@pytest.mark.parametrize("model", ["run", "naive:constant"])
+def test_evaluate_measures_once(toy: Any, tmp_path: Path, tritcoder: Command, model: str) -> None:
+    named, output = toy.directory if model == "run" else model, tmp_path / "measured"
+    ask = ("evaluate", "apps", "--model", named, "--limit", 3, "--max-tokens", 8, "--output", output)
+    status, out, err = tritcoder(*ask)
+    assert status == 0, err
+    assert "3 of 3" in out
+    assert "all " in out
+    assert "sandbox level: " in out
+    (path,) = (output / "scores").glob("*[!s].json")
+    score = json.loads(path.read_text())
+    assert score["table"]["all"]["n"] == 3
+    assert score["kind"] == ("model" if model == "run" else "naive")
+    before = _times(output)
+    status, out, err = tritcoder(*ask, "--json")
+    assert (status, json.loads(out)) == (0, score)
+    assert err.count("unchanged") == 2
+    assert "✓" not in err
+    assert _times(output) == before
+
+
+def test_evaluate_goes_on_where_it_was_interrupted(
+    tmp_path: Path, tritcoder: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tritcoder.cli.view import LiveView
+    from tritcoder.evaluate.judging import Judge
+
+    def interrupted_at_2(self: LiveView, done: float, total: float, note: str) -> None:
+        if (done, note) == (2, "answers scored"):
+            raise KeyboardInterrupt
+
+    judge, judged = Judge.judge, []
+
+    def noted(self: Judge, problem: Any, program: str) -> Any:
+        judged.append(problem.problem_id)
+        return judge(self, problem, program)
+
+    ask = ("evaluate", "apps", "--model", "naive:constant", "--limit", 5, "--output", tmp_path / "measured")
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveView, "stage_moved", interrupted_at_2)
+        assert tritcoder(*ask)[0] == 130
+    (path,) = (tmp_path / "measured").glob("scores/*.outcomes.jsonl")
+    known = {json.loads(line)["problem_id"] for line in path.read_text().splitlines()}
+    assert len(known) == 2
+    monkeypatch.setattr(Judge, "judge", noted)
+    status, _, err = tritcoder(*ask)
+    assert status == 0, err
+    assert len(judged) == 3
+    assert known.isdisjoint(judged)
+
+
+def test_score_gives_hand_made_samples_what_they_deserve(tmp_path: Path, tritcoder: Command) -> None:
+    right, wrong, partly = _three_problems()
+    guess = partly.tests[0].output
+    samples = [
+        {"task_id": right.problem_id, "completion": right.solutions[0]},
+        {"task_id": wrong.problem_id, "completion": "print('no such answer')"},
+        {"task_id": partly.problem_id, "completion": f"print({guess!r}, end='')"},
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in samples))
+    hits = sum(test.output.split() == guess.split() for test in partly.tests)
+    assert 0 < hits < len(partly.tests)
+
+    status, out, err = tritcoder("score", path, "--json")
+    assert status == 0, err
+    score = json.loads(out)
+    overall = score["table"]["all"]
+    assert overall["n"] == 3
+    assert overall["average"]["value"] == pytest.approx((1 + 0 + hits / len(partly.tests)) / 3)
+    assert overall["strict"]["value"] == pytest.approx(1 / 3)
+    assert score["model"] == "mine"
+    assert score["verdicts"]["passed"] == len(right.tests) + hits
+    assert sum(score["verdicts"].values()) == sum(len(problem.tests) for problem in (right, wrong, partly))
+
+    before = path.with_suffix(".outcomes.jsonl").read_bytes()
+    status, out, err = tritcoder("score", path)
+    assert status == 0, err
+    assert "33.33 %" in out
+    assert path.with_suffix(".outcomes.jsonl").read_bytes() == before
+
+
+def test_report_is_written_anew(toy: Any, copy: Path, tritcoder: Command) -> None:
+    (copy / "report.html").write_text("spoilt")
+    status, out, err = tritcoder("report", copy)
+    assert (status, err) == (0, "")
+    assert out.strip() == str(copy / "report.html")
+    pages = [(place / "report.html").read_text(encoding="utf-8") for place in (copy, toy.directory)]
+    assert pages[0].replace(str(copy), "RUN") == pages[1].replace(str(toy.directory), "RUN")
+
+
+def _three_problems() -> tuple[Any, Any, Any]:
+    """Problems on standard input; the last has an output that some of its tests share, but not all."""
+    problems = [problem for problem in embedded_problems("test") if not problem.call_based and problem.solutions]
+    shared = next(
+        problem for problem in problems[2:] if 0 < sum(t.output == problem.tests[0].output for t in problem.tests[1:])
+        < len(problem.tests) - 1
+    )  # fmt: skip
+    return problems[0], problems[1], shared
+
+
+def _times(directory: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
