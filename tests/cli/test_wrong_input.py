@@ -189,6 +189,35 @@ def test_damaged_model_directory_is_named(
     assert "model" in message
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"vocab_size": 10**12}, "weights, config.json describes"),
+        ({"num_hidden_layers": 10**9}, "weights, config.json describes"),
+        ({"max_position_embeddings": 10**13}, "max_position_embeddings (10000000000000)"),
+        ({"max_position_embeddings": "9"}, "max_seq_len must be int, found '9'"),
+        ({"hidden_size": 256.0}, "dim must be int, found 256.0"),
+        ({"hidden_size": 100}, "dim must be a multiple of 256, found 100"),
+        ({"intermediate_size": 512}, "should have shape"),
+        ({"hidden_act": "gelu"}, "hidden_act must be one of"),
+        ({"rope_theta": "x"}, "rope_theta must be float, found 'x'"),
+        ({"rope_theta": -1.0}, "rope_theta (-1.0)"),
+        ({"rope_theta": None, "rope_parameters": None}, "lacks or garbles"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps (nan)"),
+        ({"quantization_config": [1]}, "packed weights"),
+        ({"tie_word_embeddings": False}, "an output head of its own"),
+    ],
+)
+def test_hostile_model_configuration_is_refused(
+    place: Path, tritcoder: Command, change: dict[str, object], told: str
+) -> None:
+    path = place / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    message, _ = one_sentence(tritcoder("generate", "hello", "--model", "model"), ASKED_WRONGLY)
+    assert told in message
+    assert message.startswith("model")
+
+
 def test_prompt_that_is_no_utf8_is_read_all_the_same(place: Path, tritcoder: Command) -> None:
     (place / "prompt.txt").write_bytes(b"Add \xff\xfe numbers.")
     status, _, err = tritcoder("generate", "prompt.txt", "--model", "model", "--max-tokens", 1)

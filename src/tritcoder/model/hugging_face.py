@@ -8,6 +8,7 @@ The directory loads in transformers 4.57 and 5: `rope_theta` is written for the 
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from tritcoder.errors import ModelFileError
+from tritcoder.config import build
+from tritcoder.errors import ConfigError, ModelFileError
 from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
 from tritcoder.provenance import whole_file, write_json
@@ -32,6 +34,8 @@ _NAMES = (
     (r"blocks\.(\d+)\.feed_forward\.(gate|up|down)\.weight", r"model.layers.\1.mlp.\2_proj.weight"),
     (r"blocks\.(\d+)\.feed_forward\.sub_norm\.weight", r"model.layers.\1.mlp.ffn_sub_norm.weight"),
 )
+_MAX_SEQ_LEN = 1 << 20
+"""A longer context is an attack or an accident: memory is set aside for all of it."""
 _QUANTIZATION = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
 
 
@@ -73,6 +77,11 @@ def load(directory: Path) -> Transformer:
         ) from None
     except SafetensorError as error:
         raise ModelFileError(f"{path} is damaged ({error})", "export the model again") from None
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if config.parameters > 2 * held:  # not to be built at all; what misfits by less is named below
+        raise ModelFileError(
+            f"{path} holds {held:,} weights, config.json describes {config.parameters:,}", "export the model again"
+        )
     model = Transformer(config)
     state: dict[str, Tensor] = {}
     for name, parameter in model.state_dict().items():
@@ -135,26 +144,37 @@ def from_their_config(content: dict[str, Any], directory: Path) -> ModelConfig:
     if not content.get("tie_word_embeddings", False):
         raise ModelFileError(f"{directory} has an output head of its own, tritcoder ties it to the embedding")
     quantization = content.get("quantization_config")
-    if quantization is not None and quantization.get("quantization_mode") != "online":
+    if quantization is not None and (
+        not isinstance(quantization, dict) or quantization.get("quantization_mode") != "online"
+    ):
         raise ModelFileError(f"{directory} holds packed weights", "use the directory with the latent weights")
+    path = directory / "config.json"
     try:
-        return ModelConfig(
-            vocab_size=content["vocab_size"],
-            dim=content["hidden_size"],
-            n_layers=content["num_hidden_layers"],
-            n_heads=content["num_attention_heads"],
-            n_kv_heads=content.get("num_key_value_heads") or content["num_attention_heads"],
-            hidden_dim=content["intermediate_size"],
-            max_seq_len=content["max_position_embeddings"],
-            rope_theta=float(content.get("rope_theta") or content["rope_parameters"]["rope_theta"]),
-            norm_eps=content["rms_norm_eps"],
-            hidden_act=content["hidden_act"],
-            quantization="ternary" if quantization else "none",
-        )
+        shape = {
+            "vocab_size": content["vocab_size"],
+            "dim": content["hidden_size"],
+            "n_layers": content["num_hidden_layers"],
+            "n_heads": content["num_attention_heads"],
+            "n_kv_heads": content.get("num_key_value_heads") or content["num_attention_heads"],
+            "hidden_dim": content["intermediate_size"],
+            "max_seq_len": content["max_position_embeddings"],
+            "rope_theta": content.get("rope_theta") or content["rope_parameters"]["rope_theta"],
+            "norm_eps": content["rms_norm_eps"],
+            "hidden_act": content["hidden_act"],
+            "quantization": "ternary" if quantization else "none",
+        }
+        config = build(ModelConfig, shape, str(path))
     except (KeyError, TypeError) as error:
+        raise ModelFileError(f"{path} lacks or garbles {error}", "export the model again") from None
+    except ConfigError as error:
+        raise ModelFileError(error.message, error.hint or "export the model again") from None
+    if not (0 < config.rope_theta < math.inf and 0 < config.norm_eps < 1 and config.max_seq_len <= _MAX_SEQ_LEN):
         raise ModelFileError(
-            f"{directory / 'config.json'} lacks or garbles {error}", "export the model again"
-        ) from None
+            f"{path}: rope_theta ({config.rope_theta}) should be above 0 and finite, rms_norm_eps ({config.norm_eps}) "
+            f"between 0 and 1, max_position_embeddings ({config.max_seq_len}) at most {_MAX_SEQ_LEN}",
+            "export the model again",
+        )
+    return config
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
