@@ -1,5 +1,6 @@
 """An experiment that cannot work is refused before it begins."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tritcoder.config import build, fingerprint, load, to_toml
 from tritcoder.errors import ConfigError
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.records import Sampling
+from tritcoder.train.config import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -51,8 +53,15 @@ def test_resolved_settings_have_the_fingerprint_of_the_given_ones(tmp_path: Path
 def test_override_reaches_the_deepest_table(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text('name = "x"\n')
     found = load(tmp_path / "x.toml", ExperimentConfig, ["evaluate.sampling.top_k=7", "evaluate.baselines=[]"])
-    assert found.evaluate.sampling == Sampling(top_k=7)
+    assert found.evaluate.sampling == Sampling(max_tokens=256, top_k=7)
     assert found.evaluate.baselines == ()
+
+
+def test_table_says_only_what_differs_from_its_default_in_that_place() -> None:
+    default = ExperimentConfig(name="x").finetune
+    found = build(ExperimentConfig, {"name": "x", "finetune": {"batch_size": 3}}).finetune
+    assert found == replace(default, batch_size=3)
+    assert found.matrix_lr != TrainConfig().matrix_lr
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.stem)

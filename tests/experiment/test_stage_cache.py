@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tritcoder.errors import WorkFailedError
 from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
 
 
@@ -223,3 +224,15 @@ def test_names_with_slash_and_colon_have_records_of_their_own(tmp_path: Path) ->
     run(tmp_path, *(Stage(name, (), None, (), lambda _: {}) for name in names))
     _, told = run(tmp_path, *(Stage(name, (), None, (), lambda _: {}) for name in names))
     assert told.cached == names
+
+
+def test_two_runs_do_not_work_on_one_stage_at_once(tmp_path: Path) -> None:
+    def interfere(output: Path) -> Facts:
+        with pytest.raises(WorkFailedError, match="another run is at work on stage a") as caught:
+            run(tmp_path, stage("a", tmp_path))
+        assert caught.value.hint
+        output.write_text("x")
+        return {}
+
+    run(tmp_path, stage("a", tmp_path, work=interfere))
+    assert run(tmp_path, stage("a", tmp_path))[1].cached == ["a"]

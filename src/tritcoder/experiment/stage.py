@@ -7,15 +7,21 @@ directory holds the key under which it was begun, and, once it is done, what it 
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from tritcoder import __version__
 from tritcoder.config import fingerprint
-from tritcoder.errors import storage_errors
+from tritcoder.errors import WorkFailedError, storage_errors
 from tritcoder.provenance import now, write_json
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one directory are not told apart there
+    fcntl = None  # type: ignore[assignment]
 
 Facts = dict[str, Any]
 
@@ -50,6 +56,28 @@ class Stage:
     """Does it; may go on from what an interrupted run under the same key has left in the outputs."""
 
 
+@contextmanager
+def _alone(path: Path, name: str) -> Iterator[None]:
+    """Hold a stage's lock; the system lets go of it when the process ends, however that ends.
+
+    Raises:
+        WorkFailedError: another process is at work on the stage.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    with file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkFailedError(
+                f"another run is at work on stage {name} in {path.parent.parent}",
+                "wait for it to end, or give another directory (--directory)",
+            ) from None
+        yield
+
+
 class StageCache:
     """Runs stages in a run directory, leaving out what is done."""
 
@@ -67,7 +95,8 @@ class StageCache:
             record = self._record(stage.name)
             fresh = record.get("key") == key and "finished" in record and self._has_outputs(stage)
             if not fresh:
-                record = self._work(stage, key, begun_under=record.get("key"))
+                with _alone(self._path(stage.name).with_suffix(".lock"), stage.name):
+                    record = self._work(stage, key, begun_under=record.get("key"))
             else:
                 self.watcher.stage_ended(stage.name, float(record["seconds"]), cached=True)
             self.facts[stage.name] = record["facts"]
