@@ -134,6 +134,7 @@ def _convert_table(kind: type[Any], value: Any, where: str, key: str) -> Any:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"valid keys here: {', '.join(names)}"
             raise ConfigError(f"{where}: unknown key {prefix}{name}", hint)
+    value = _over_defaults(kind, value)
     given = {name: _convert(hints[name], item, where, prefix + name) for name, item in value.items()}
     defaults = {field.name: field.default for field in dataclasses.fields(kind)}
     try:  # what equals the default is the default: 100 and 100.0 must have one fingerprint
@@ -145,6 +146,20 @@ def _convert_table(kind: type[Any], value: Any, where: str, key: str) -> Any:
         raise ConfigError(f"{where}: {table}{error.message}", error.hint) from None
     except TypeError as error:
         raise ConfigError(f"{where}: table [{key}] lacks a value: {error}") from None
+
+
+def _over_defaults(kind: type[Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with its own tables filled up: from their default in this place, which need not be their kind's."""
+    filled = dict(table)
+    for field in dataclasses.fields(kind):
+        item, make = table.get(field.name), field.default_factory
+        if isinstance(item, Mapping) and make is not dataclasses.MISSING and dataclasses.is_dataclass(make()):
+            filled[field.name] = {**_shallow(make()), **item}
+    return filled
+
+
+def _shallow(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def plain(value: Any) -> Any:

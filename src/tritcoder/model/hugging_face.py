@@ -170,8 +170,9 @@ def from_their_config(content: dict[str, Any], directory: Path) -> ModelConfig:
         raise ModelFileError(error.message, error.hint or "export the model again") from None
     if not (0 < config.rope_theta < math.inf and 0 < config.norm_eps < 1 and config.max_seq_len <= _MAX_SEQ_LEN):
         raise ModelFileError(
-            f"{path}: rope_theta ({config.rope_theta}) should be above 0 and finite, rms_norm_eps ({config.norm_eps}) "
-            f"between 0 and 1, max_position_embeddings ({config.max_seq_len}) at most {_MAX_SEQ_LEN}",
+            f"{path}: rope_theta ({config.rope_theta}) should be above 0 and finite, "
+            f"rms_norm_eps ({config.norm_eps}) between 0 and 1, "
+            f"max_position_embeddings ({config.max_seq_len}) at most {_MAX_SEQ_LEN}",
             "export the model again",
         )
     return config
