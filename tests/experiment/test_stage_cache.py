@@ -184,7 +184,7 @@ def test_failure_leaves_what_was_done_and_no_word_of_success(tmp_path: Path) -> 
 
     with pytest.raises(ValueError, match="no"):
         run(tmp_path, stage("a", tmp_path), stage("b", tmp_path, work=fail), stage("c", tmp_path))
-    records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "stages").iterdir()}
+    records = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "stages").glob("*.json")}
     assert {name: "finished" in record for name, record in records.items()} == {"a": True, "b": False}
     _, told = run(tmp_path, stage("a", tmp_path), stage("b", tmp_path), stage("c", tmp_path))
     assert told.began == ["b", "c"]
