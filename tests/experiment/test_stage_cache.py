@@ -190,6 +190,19 @@ def test_failure_leaves_what_was_done_and_no_word_of_success(tmp_path: Path) -> 
     assert told.began == ["b", "c"]
 
 
+def test_stage_at_work_elsewhere_is_left_alone(tmp_path: Path) -> None:
+    def at_work(output: Path) -> Facts:
+        output.write_text("half")
+        with pytest.raises(WorkFailedError, match="another run is at work on stage a"):
+            run(tmp_path, stage("a", tmp_path, settings=1))
+        assert output.read_text() == "half"
+        return {}
+
+    run(tmp_path, stage("a", tmp_path, work=at_work))
+    _, told = run(tmp_path, stage("a", tmp_path))
+    assert told.cached == ["a"], "the lock is let go of, and the record is that of the run that did the work"
+
+
 def test_seconds_add_up_over_interruptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("tritcoder.experiment.stage.time.monotonic", lambda: clock[0])
