@@ -83,6 +83,8 @@ def as_table(score: dict[str, Any]) -> str:
     for difficulty, cells in score["table"].items():
         lines.append(f"{difficulty:<14} {cells['n']:>8} {_cell(cells['average']):>24} {_cell(cells['strict']):>24}")
     lines.append(f"sandbox level: {', '.join(score['isolation']) or 'nothing was run'}; 95 % intervals over problems")
+    if score["bleu"]:
+        lines.append(f"BLEU: corpus level against all solutions, {score['bleu']['signature']}")
     return "\n".join(lines)
 
 
