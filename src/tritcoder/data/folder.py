@@ -8,17 +8,15 @@ from pathlib import Path
 
 from tritcoder.data import licences
 from tritcoder.data.config import CorpusConfig
-from tritcoder.data.filters import is_test_path
 from tritcoder.data.sources import (
     LANGUAGE_SUFFIXES,
     Dropped,
     Item,
     language_of,
     listing_digest,
-    read_text,
+    read_document,
 )
 from tritcoder.errors import ConfigError, DatasetError
-from tritcoder.records import Document
 
 _NOT_SOURCE = {".git", ".hg", ".svn", ".tox", ".venv", "__pycache__", "node_modules", "site-packages", "venv"}
 _LICENCE_FILE = re.compile(r"(un)?licen[cs]e|copying", re.IGNORECASE)
@@ -89,7 +87,8 @@ def _walk(root: Path, folder: Path, above: _Place, config: CorpusConfig) -> Iter
             if entry.name not in _NOT_SOURCE:
                 yield from _walk(root, path, here, config)
         elif _is_wanted(entry.name, config):
-            yield _document(root, path, here, config)
+            name = path.relative_to(root).as_posix()
+            yield read_document(path, name, here.source, here.licence, here.group, config)
 
 
 def _place(root: Path, folder: Path, names: set[str], above: _Place) -> _Place:
@@ -103,23 +102,6 @@ def _place(root: Path, folder: Path, names: set[str], above: _Place) -> _Place:
     if any(text is not None for text in texts):
         licence = licences.conjunction([text or licences.UNKNOWN for text in texts])
     return _Place(group, source, licence)
-
-
-def _document(root: Path, path: Path, place: _Place, config: CorpusConfig) -> Item:
-    name = path.relative_to(root).as_posix()
-    if not config.include_tests and is_test_path(name):
-        return Dropped(name, "test_code")
-    text = read_text(path, name, config)
-    if isinstance(text, Dropped):
-        return text
-    return Document(
-        text=text,
-        path=name,
-        source=place.source,
-        licence=licences.of_header(text) or place.licence,
-        language=language_of(path.name),
-        group=place.group,
-    )
 
 
 def _checkout(folder: Path) -> tuple[str, str]:

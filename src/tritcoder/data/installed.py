@@ -16,10 +16,8 @@ from pathlib import Path
 
 from tritcoder.data import licences
 from tritcoder.data.config import CorpusConfig
-from tritcoder.data.filters import is_test_path
-from tritcoder.data.sources import Dropped, Item, read_text
+from tritcoder.data.sources import Item, read_document
 from tritcoder.errors import ConfigError
-from tritcoder.records import Document
 
 STDLIB = "stdlib"
 STDLIB_LICENCE = "PSF-2.0"
@@ -105,30 +103,7 @@ def _stdlib_documents(group: str, files: Sequence[Path], config: CorpusConfig) -
     root = Path(sysconfig.get_path("stdlib"))
     source = f"{platform.python_implementation()} {platform.python_version()}"
     for path in files:
-        yield _document(path, path.relative_to(root).as_posix(), source, STDLIB_LICENCE, group, config)
-
-
-def _document(path: Path, name: str, source: str, licence: str, group: str, config: CorpusConfig) -> Item:
-    if not config.include_tests and is_test_path(name):
-        return Dropped(name, "test_code", _size(path))
-    text = read_text(path, name, config)
-    if isinstance(text, Dropped):
-        return text
-    return Document(
-        text=text,
-        path=name,
-        source=source,
-        licence=licences.of_header(text) or licence,
-        language="Python",
-        group=group,
-    )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
+        yield read_document(path, path.relative_to(root).as_posix(), source, STDLIB_LICENCE, group, config)
 
 
 def _distributions() -> dict[str, metadata.Distribution]:
@@ -147,7 +122,7 @@ def _package_documents(name: str, distribution: metadata.Distribution, config: C
     source = f"{_fact(distribution, 'Name')} {_fact(distribution, 'Version')}"
     licence = _licence(distribution)
     for path, inner in _package_files(distribution):
-        yield _document(path, inner, source, licence, name, config)
+        yield read_document(path, inner, source, licence, name, config)
 
 
 def _is_editable(distribution: metadata.Distribution) -> bool:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from tritcoder.data import licences
 from tritcoder.data.config import CorpusConfig
+from tritcoder.data.filters import is_test_path
 from tritcoder.errors import MissingExtraError
 from tritcoder.records import Document
 
@@ -74,6 +76,30 @@ def read_text(path: Path, name: str, config: CorpusConfig) -> str | Dropped:
         return Dropped(name, "not_utf8", facts.st_size)
     except OSError:
         return Dropped(name, "unreadable")
+
+
+def read_document(path: Path, name: str, source: str, licence: str, group: str, config: CorpusConfig) -> Item:
+    """A source file as a document, or why it is none; an SPDX line in it overrules the licence of its package."""
+    if not config.include_tests and is_test_path(name):
+        return Dropped(name, "test_code", _size(path))
+    text = read_text(path, name, config)
+    if isinstance(text, Dropped):
+        return text
+    return Document(
+        text=text,
+        path=name,
+        source=source,
+        licence=licences.of_header(text) or licence,
+        language=language_of(path.name),
+        group=group,
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def listing_digest(root: Path, files: Iterable[Path]) -> str:
