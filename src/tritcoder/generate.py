@@ -7,7 +7,7 @@ import codecs
 import hashlib
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -87,7 +87,15 @@ class TextModel:
         ids = [prompt_ids(self.tokenizer, prompt, limit) for prompt in prompts]
         decoding = self.model.start(ids)
         writers = [
-            _Writer(prompt, len(own), sampling, self.tokenizer, self.model.max_seq_len, began, on_text)
+            _Writer(
+                prompt,
+                len(own),
+                _with_stops(sampling, prompt),
+                self.tokenizer,
+                self.model.max_seq_len,
+                began,
+                on_text,
+            )
             for prompt, own in zip(prompts, ids, strict=True)
         ]
         while writers:
@@ -198,6 +206,11 @@ class _Writer:
             seconds=time.monotonic() - self.began,
             model=model,
         )
+
+
+def _with_stops(sampling: Sampling, prompt: Prompt) -> Sampling:
+    """The sampling with the prompt's own stop strings."""
+    return replace(sampling, stop=(*sampling.stop, *prompt.stop)) if prompt.stop else sampling
 
 
 def _advance(writers: list[_Writer], decoding: Decoding) -> tuple[list[int], list[_Writer], list[int]]:

@@ -39,7 +39,9 @@ class Problem:
     url: str = ""
     starter_code: str = ""
     check: str = ""
-    """HumanEval and MBPP: code that follows the completion and raises unless it is right."""
+    """HumanEval, MBPP and their like: code that follows the completion and raises unless it is right."""
+    preamble: str = ""
+    """With `check`: code that goes before every answer, such as a site's imports."""
 
     @property
     def call_based(self) -> bool:
@@ -57,7 +59,7 @@ class Problem:
         )
 
 
-PromptKind = Literal["problem", "code"]
+PromptKind = Literal["problem", "code", "message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Prompt:
     """What a Generator is asked to answer, once."""
 
     text: str
-    """A problem in words (`kind == "problem"`), or the beginning of some code (`kind == "code"`)."""
+    """A problem in words (`kind == "problem"`), the beginning of some code (`"code"`), or a whole text that a
+    benchmark has published (`"message"`): a chat model's message, what any other model continues."""
     kind: PromptKind = "problem"
     suffix: str = ""
     """Code that follows the gap: with `kind == "code"` the gap between the two is to be filled."""
@@ -74,6 +77,8 @@ class Prompt:
     task_id: str = ""
     sample: int = 0
     """Which of several answers to this task; with the seed it decides the random numbers."""
+    stop: tuple[str, ...] = ()
+    """Writing ends before the first of these strings, beside those of `Sampling.stop`."""
 
 
 @dataclass(frozen=True, slots=True)

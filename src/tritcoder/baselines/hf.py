@@ -111,7 +111,7 @@ class HFGenerator:
 
     def _prompt_ids(self, prompt: Prompt, limit: int) -> list[int]:
         """Between 1 and `limit` token ids."""
-        if self._tokenizer.chat_template and prompt.kind == "problem":
+        if self._tokenizer.chat_template and prompt.kind != "code":
             message = [{"role": "user", "content": instruction(prompt)}]
             text = self._tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
             ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -25,6 +25,8 @@ def instruction(prompt: Prompt) -> str:
         PromptError: the prompt is empty, or a gap is to be filled.
     """
     _check(prompt)
+    if prompt.kind == "message":
+        return prompt.text
     if prompt.kind == "code":
         return f"{CONTINUE}\n\n```python\n{prompt.text}\n```\n"
     parts = [INSTRUCTION, CALL_BASED if prompt.call_based else STANDARD_INPUT, prompt.text.strip()]
@@ -47,7 +49,7 @@ def apps_prompt(prompt: Prompt) -> str:
     Source: hendrycks/apps, `generate_prompt` in eval/generate_gpt_codes.py (training: APPSBaseDataset.py).
     """
     _check(prompt)
-    if prompt.kind == "code":
+    if prompt.kind != "problem":
         return prompt.text
     starter = f"\n{prompt.starter_code}" if prompt.starter_code else ""
     style = "Call-Based" if prompt.call_based else "Standard Input"

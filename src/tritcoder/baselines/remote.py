@@ -99,7 +99,7 @@ def _answer(name: str, ask: Ask, prompt: Prompt, sampling: Sampling) -> Completi
     return Completion(
         task_id=prompt.task_id,
         sample=prompt.sample,
-        text=cut_at_stop(reply.text, sampling.stop),
+        text=cut_at_stop(reply.text, (*sampling.stop, *prompt.stop)),
         finish_reason=reply.finish_reason,
         n_prompt_tokens=reply.n_prompt_tokens,
         n_tokens=reply.n_tokens,

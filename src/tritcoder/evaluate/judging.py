@@ -54,7 +54,8 @@ def program_for(problem: Problem, completion: str) -> str:
     code = extract_program(completion)
     if problem.check:
         body = _continued(problem.starter_code, code)
-        return f"{body}\n\n{problem.check}\n\n__import__('os').write(1, b'{_proof(problem)}')\n"
+        before = f"{problem.preamble.rstrip()}\n\n" if problem.preamble else ""
+        return f"{before}{body}\n\n{problem.check}\n\n__import__('os').write(1, b'{_proof(problem)}')\n"
     if problem.call_based and "__future__" not in code:
         numpy = "; import numpy as np" if re.search(r"\bnp\.", code) else ""
         return f"{_PRELUDE}{numpy}\n{code}"
