@@ -2,7 +2,7 @@
 
 import builtins
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +31,14 @@ class FakeJail:
         """As the sandbox calls a function."""
         self.log.append((program, arguments))
         return self._execute(program, "", lambda names: names[fn_name](*arguments))
+
+    def run_each(self, program: str, stdins: Iterable[str], limits: Limits) -> Iterator[Execution]:
+        """One run after the other, none ahead of the caller."""
+        return (self.run(program, stdin, limits) for stdin in stdins)
+
+    def call_each(self, program: str, fn_name: str, rows: Iterable[list[Any]], limits: Limits) -> Iterator[Execution]:
+        """The same for calls."""
+        return (self.call(program, fn_name, row, limits) for row in rows)
 
     def close(self) -> None:
         """Count as closed, in the thread that opened it."""

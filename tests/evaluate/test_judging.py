@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -134,7 +135,10 @@ class BreaksOnce:
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = state
 
-    def run(self, program: str, stdin: str, limits: Limits) -> Execution:
+    def run_each(self, program: str, stdins: Iterable[str], limits: Limits) -> Iterator[Execution]:
+        return (self._run() for _ in stdins)
+
+    def _run(self) -> Execution:
         self.state["runs"] += 1
         if self.state["runs"] == 1:
             if self.state["raises"]:

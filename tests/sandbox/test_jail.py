@@ -2,19 +2,16 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tritcoder.errors import AskedWronglyError, SandboxError
 from tritcoder.sandbox import levels
-from tritcoder.sandbox.inside import wire
 from tritcoder.sandbox.jail import Jail, best_level, open_jail
 from tritcoder.sandbox.keeper import BrokenZygoteError, Keeper
 from tritcoder.sandbox.limits import Limits
@@ -109,7 +106,7 @@ def test_refused_namespaces_are_told_in_the_words_of_bubblewrap(
 
 def test_killed_zygote_is_replaced_within_the_run(best_jail: Jail) -> None:
     best_jail.run("print(1)", "", CALM)
-    os.kill(best_jail._keepers[False]._pid, signal.SIGKILL)
+    os.kill(best_jail._keepers["often"]._pid, signal.SIGKILL)
     execution = best_jail.run("print(input())", "7", CALM)
     assert (execution.ended, execution.stdout) == ("finished", "7\n")
 
@@ -122,7 +119,7 @@ def test_jail_that_breaks_twice_says_so_and_the_next_run_is_sound(
         raise BrokenZygoteError("the jail broke down: test")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "execute", broken)
+        patch.setattr(Keeper, "submit", broken)
         execution = best_jail.run("print(1)", "", CALM)
     assert (execution.ended, execution.error) == ("sandbox_failed", "the jail broke down: test")
     assert best_jail.run("print(1)", "", CALM).stdout == "1\n"
@@ -131,11 +128,11 @@ def test_jail_that_breaks_twice_says_so_and_the_next_run_is_sound(
 def test_interrupted_run_does_not_leave_its_answer_to_the_next(
     best_jail: Jail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: Keeper, request: bytes, files: object) -> None:
+    def interrupted(self: Keeper, pending: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "_exchange", interrupted)
+        patch.setattr(Keeper, "_receive", interrupted)
         with pytest.raises(KeyboardInterrupt):
             best_jail.run("print('stale')", "", CALM)
     assert best_jail.run("print('fresh')", "", CALM).stdout == "fresh\n"
@@ -161,13 +158,12 @@ def test_interrupt_ends_the_program_that_is_running(level: str, monkeypatch: pyt
         pytest.skip(str(error))
     running: list[int] = []
 
-    def interrupted(self: Keeper, request: bytes, files: dict[str, Any]) -> None:
-        socket.send_fds(self._channel, [request], [files[name].descriptor for name in wire.DESCRIPTORS])
+    def interrupted(self: Keeper, pending: object) -> None:
         while not running:
             running.extend(_descendants(self._pid))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "_exchange", interrupted)
+    monkeypatch.setattr(Keeper, "_receive", interrupted)
     with jail, pytest.raises(KeyboardInterrupt):
         jail.run("while True: pass", "", CALM)
     assert all(_ends(pid) for pid in running)
@@ -177,7 +173,7 @@ def test_zygote_ends_when_its_owner_is_killed(best_jail: Jail) -> None:
     owner = (
         "import os, sys\nfrom tritcoder.sandbox.jail import open_jail\n"
         f"jail = open_jail({best_jail.level!r})\n"
-        "print(jail._keepers[False]._pid, flush=True)\nos.kill(os.getpid(), 9)"
+        "print(jail._keepers['often']._pid, flush=True)\nos.kill(os.getpid(), 9)"
     )
     ended = subprocess.run([sys.executable, "-c", owner], capture_output=True, text=True, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -219,7 +215,7 @@ def test_no_process_is_left(level: str) -> None:
     except SandboxError as error:
         pytest.skip(str(error))
     with jail:
-        zygote = jail._keepers[False]._pid
+        zygote = jail._keepers["often"]._pid
         jail.run("import os, time\ntry: os.fork()\nexcept OSError: pass\nos.setsid", "", CALM)
         jail.run("while True: pass", "", Limits(cpu_s=0.2, wall_s=60))
         if level != "none":

@@ -231,7 +231,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack_ends_as_it_must_and_the_jail_survives(jail: Jail, attack: Attack) -> None:
-    zygote = jail._keeper(with_numpy=False)
+    zygote = jail._keeper("often")
     execution = jail.run(attack.program, "", attack.limits)
     assert execution.ended == attack.ended, execution.error
     if callable(attack.stdout):
@@ -240,7 +240,7 @@ def test_attack_ends_as_it_must_and_the_jail_survives(jail: Jail, attack: Attack
         assert execution.stdout == attack.stdout
     after = jail.run("print(input())", "still here", CALM)
     assert (after.ended, after.stdout) == ("finished", "still here\n")
-    assert jail._keepers[False] is zygote
+    assert jail._keepers["often"] is zygote
 
 
 def test_nothing_of_one_program_reaches_the_next(jail: Jail) -> None:

@@ -5,7 +5,8 @@ import hashlib
 import re
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -81,13 +82,16 @@ class Judge:
             InterruptedRunError: the stop event was set between two tests.
         """
         if problem.check:
-            return (self._judge_check(problem, program),)
+            return tuple(_judge_check(problem, execution) for execution in self._executions(problem, program))
         wrapped = _wrapped(problem)
         results: list[TestResult] = []
-        for test in problem.tests:
-            if self._stop.is_set():
-                raise InterruptedRunError("scoring was stopped", "give the same command again to go on")
-            results.append(_foregone(results) or self._judge_test(problem, program, test, wrapped))
+        with closing(self._executions(problem, program)) as executions:  # what is under way ends with it
+            for test, execution in zip(problem.tests, executions, strict=False):
+                results.append(_judge_test(problem, test, execution, wrapped))
+                foregone = _foregone(results)
+                if foregone is not None:
+                    results += [foregone] * (len(problem.tests) - len(results))
+                    break
         return tuple(results)
 
     def close(self) -> None:
@@ -96,54 +100,71 @@ class Judge:
             self._jail.close()
             self._jail = None
 
-    def _judge_check(self, problem: Problem, program: str) -> TestResult:
-        execution = self._execute(lambda jail: jail.run(program, "", self._limits))
-        if execution.ended != "finished":
-            return _result(execution, _ENDINGS[execution.ended], execution.stdout)
-        passed = _proof(problem) in execution.stdout
-        verdict = Verdict.PASSED if passed else Verdict.WRONG_ANSWER
-        return replace(_result(execution, verdict, execution.stdout), apps_lenient=passed)
+    def _executions(self, problem: Problem, program: str) -> Generator[Execution]:
+        """What became of each test, in order; one over which the jail broke is run once more, in a fresh jail."""
+        place, failed_at = 0, -1
+        while place < (1 if problem.check else len(problem.tests)):
+            with closing(self._attempts(problem, program, place)) as attempts:
+                for execution in attempts:
+                    broken = execution.ended == "sandbox_failed"
+                    if broken and failed_at != place:
+                        failed_at = place
+                        self.close()
+                        break
+                    yield execution
+                    place += 1
+                    if broken:
+                        self.close()
+                        break
 
-    def _judge_test(self, problem: Problem, program: str, test: TestCase, wrapped: bool | None) -> TestResult:
-        called = problem.fn_name is not None
-        execution = self._execute(lambda jail: self._run_test(jail, problem, program, test))
-        output = execution.value if called else execution.stdout
-        if execution.ended != "finished":
-            return _result(execution, _ENDINGS[execution.ended], output)
-        right = strict_equal(test.output, output, call_based=called, wrapped=wrapped)
-        verdict = Verdict.PASSED if right else Verdict.WRONG_ANSWER
-        lenient = apps_equal(test.output, output, call_based=called)
-        return replace(_result(execution, verdict, output), apps_lenient=lenient)
+    def _attempts(self, problem: Problem, program: str, start: int) -> Generator[Execution]:
+        """What becomes of the tests from number `start` on, until one breaks the jail or scoring is stopped."""
+        try:
+            for execution in self._runs(problem, program, start):
+                yield execution
+                self._raise_if_stopped()
+        except SandboxError as error:
+            if self._jail is None:  # none can be opened
+                raise
+            yield Execution("sandbox_failed", "", error=error.message)
 
-    def _run_test(self, jail: Jail, problem: Problem, program: str, test: TestCase) -> Execution:
+    def _runs(self, problem: Problem, program: str, start: int) -> Iterator[Execution]:
+        self._raise_if_stopped()
+        jail, tests = self._opened(), problem.tests[start:]
+        if problem.check:
+            return jail.run_each(program, [""], self._limits)
         if problem.fn_name is None:
-            return jail.run(program, as_text(test.input), self._limits)
-        return jail.call(program, problem.fn_name, list(test.input), self._limits)
+            return jail.run_each(program, (as_text(test.input) for test in tests), self._limits)
+        return jail.call_each(program, problem.fn_name, (list(test.input) for test in tests), self._limits)
 
-    def _execute(self, run: Callable[[Jail], Execution]) -> Execution:
-        """Run; when the jail itself fails, once more in a fresh one."""
-        execution = self._attempt(run)
-        return self._attempt(run) if execution.ended == "sandbox_failed" else execution
-
-    def _attempt(self, run: Callable[[Jail], Execution]) -> Execution:
+    def _opened(self) -> Jail:
         if self._jail is None:
             self._jail = self._open_jail()
             self.isolation = self._jail.level
-        try:
-            execution = run(self._jail)
-        except SandboxError as error:
-            execution = Execution(
-                ended="sandbox_failed",
-                stdout="",
-                value=None,
-                error=error.message,
-                cpu_s=0.0,
-                wall_s=0.0,
-                peak_memory_bytes=0,
-            )
-        if execution.ended == "sandbox_failed":
-            self.close()
-        return execution
+        return self._jail
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise InterruptedRunError("scoring was stopped", "give the same command again to go on")
+
+
+def _judge_check(problem: Problem, execution: Execution) -> TestResult:
+    if execution.ended != "finished":
+        return _result(execution, _ENDINGS[execution.ended], execution.stdout)
+    passed = _proof(problem) in execution.stdout
+    verdict = Verdict.PASSED if passed else Verdict.WRONG_ANSWER
+    return replace(_result(execution, verdict, execution.stdout), apps_lenient=passed)
+
+
+def _judge_test(problem: Problem, test: TestCase, execution: Execution, wrapped: bool | None) -> TestResult:
+    called = problem.fn_name is not None
+    output = execution.value if called else execution.stdout
+    if execution.ended != "finished":
+        return _result(execution, _ENDINGS[execution.ended], output)
+    right = strict_equal(test.output, output, call_based=called, wrapped=wrapped)
+    verdict = Verdict.PASSED if right else Verdict.WRONG_ANSWER
+    lenient = apps_equal(test.output, output, call_based=called)
+    return replace(_result(execution, verdict, output), apps_lenient=lenient)
 
 
 def _wrapped(problem: Problem) -> bool | None:
@@ -158,9 +179,7 @@ def _wrapped(problem: Problem) -> bool | None:
 
 
 def _foregone(results: list[TestResult]) -> TestResult | None:
-    """The verdict on the next test where those before leave no doubt about it."""
-    if not results:
-        return None
+    """The verdict on all the next tests where those before leave no doubt about it."""
     if results[0].verdict is Verdict.SYNTAX_ERROR:
         return TestResult(Verdict.SYNTAX_ERROR, error=results[0].error)
     if sum(result.verdict is Verdict.TIME_LIMIT for result in results) >= MAX_TIME_LIMITS:

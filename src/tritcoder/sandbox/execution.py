@@ -53,6 +53,8 @@ class Traces:
     value: bytes
     """The same."""
     stderr_tail: bytes
+    code: bytes = b""
+    """The program compiled, from a child that had to; for its next children."""
 
 
 def judge(traces: Traces, limits: Limits, call: bool) -> Execution:

@@ -3,24 +3,29 @@
 import functools
 import re
 import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 from tritcoder.errors import AskedWronglyError, SandboxError
 from tritcoder.sandbox.execution import Execution, judge
-from tritcoder.sandbox.keeper import BrokenZygoteError, Keeper, Task
+from tritcoder.sandbox.inside import modules
+from tritcoder.sandbox.keeper import BrokenZygoteError, Input, Keeper, Pending, Task
 from tritcoder.sandbox.levels import LEVELS, numpy_folder
 from tritcoder.sandbox.limits import Limits
 
 _NAMES_NUMPY = re.compile(r"\bnumpy\b")
+_NAMES_SELDOM = re.compile(rf"\b(?:{'|'.join(modules.SELDOM.split())})\b".replace("os.path", r"os\.path"))
 _HOW_TO_GET_ONE = "apt-get install bubblewrap libseccomp2, and pip install pyseccomp (docs/sandbox.md has the rest)"
 
 
 class Jail:
     """A place where untrusted programs run, one at a time: not thread-safe, one for each thread that works.
 
-    It holds a warm interpreter, and a second one with numpy from the first program that names numpy; each program
-    gets a fork of one of them, and nothing that it does reaches the next.
+    It holds warm interpreters: one from the beginning, and others, with numpy or with modules that are seldom asked
+    for, from the first program that names those. Each run gets a fork of one of them, and nothing that it does
+    reaches the next.
 
     Args:
         level: one of LEVELS; see docs/sandbox.md for what each guards.
@@ -32,12 +37,12 @@ class Jail:
     def __init__(self, level: str) -> None:
         self.level = level
         """The isolation that programs run under; belongs into every result."""
-        self._keepers: dict[bool, Keeper] = {}
-        self._keeper(with_numpy=False)
+        self._keepers: dict[str, Keeper] = {}
+        self._keeper("often")
 
     def run(self, program: str, stdin: str, limits: Limits) -> Execution:
         """Run a program as `python prog.py < stdin` does."""
-        return self._execute(Task(program, stdin), limits)
+        return next(self.run_each(program, [stdin], limits))
 
     def call(self, program: str, fn_name: str, arguments: list[Any], limits: Limits) -> Execution:
         """Import a program (not as `__main__`) and call its function, or that method of its class Solution.
@@ -48,7 +53,21 @@ class Jail:
             arguments: positional, JSON data.
             limits: for the whole of it.
         """
-        return self._execute(Task(program, "", fn_name, arguments), limits)
+        return next(self.call_each(program, fn_name, [arguments], limits))
+
+    def run_each(self, program: str, stdins: Iterable[str], limits: Limits) -> Iterator[Execution]:
+        """`run` with one input after the other, each in a process of its own.
+
+        The program is compiled once, and the next input is under way while the caller looks at what became of the
+        last. Nothing is lost or different if the caller stops early.
+        """
+        return self._execute(Task(program), map(Input, stdins), limits)
+
+    def call_each(
+        self, program: str, fn_name: str, arguments: Iterable[list[Any]], limits: Limits
+    ) -> Iterator[Execution]:
+        """`call` with one list of arguments after the other; see `run_each`."""
+        return self._execute(Task(program, fn_name), (Input(arguments=row) for row in arguments), limits)
 
     def close(self) -> None:
         """End the interpreters. The next run would start new ones."""
@@ -66,24 +85,63 @@ class Jail:
     ) -> None:
         self.close()
 
-    def _keeper(self, with_numpy: bool) -> Keeper:
-        if with_numpy not in self._keepers:
-            self._keepers[with_numpy] = Keeper(self.level, with_numpy)
-        return self._keepers[with_numpy]
+    def _keeper(self, kind: str) -> Keeper:
+        keeper = self._keepers.get(kind)
+        if keeper is None or keeper.closed:
+            keeper = self._keepers[kind] = Keeper(self.level, kind)
+        return keeper
 
-    def _execute(self, task: Task, limits: Limits) -> Execution:
-        with_numpy = bool(_NAMES_NUMPY.search(task.program)) and numpy_folder() is not None
+    def _execute(self, task: Task, inputs: Iterator[Input], limits: Limits) -> Iterator[Execution]:
+        """Run each input in turn, one run ahead of the caller as long as every program has ended by itself."""
+        kind = _kind_for(task.program)
+        waiting: deque[tuple[Input, Pending | None]] = deque()
+        calm = False
+        try:
+            while True:
+                while len(waiting) <= calm and (given := next(inputs, None)) is not None:
+                    waiting.append((given, self._submit(kind, task, given, limits)))
+                if not waiting:
+                    return
+                given, pending = waiting.popleft()
+                execution = self._collect(kind, task, given, pending, limits)
+                # Not ahead of a program that may be about to be given up, nor before there is code to hand on.
+                calm = execution.ended not in ("time_limit", "syntax_error", "sandbox_failed")
+                yield execution
+        finally:
+            for _, pending in waiting:
+                self._forget(kind, pending)
+
+    def _submit(self, kind: str, task: Task, given: Input, limits: Limits) -> Pending | None:
+        try:
+            return self._keeper(kind).submit(task, given, limits)
+        except (BrokenZygoteError, SandboxError):
+            return None  # asked again when its turn comes
+
+    def _collect(self, kind: str, task: Task, given: Input, pending: Pending | None, limits: Limits) -> Execution:
+        """What became of a run; one that the zygote was lost over is asked for again, once, of a new one."""
         problem = ""
         for _ in range(2):
             try:
-                traces = self._keeper(with_numpy).execute(task, limits)
+                if pending is None:
+                    pending = self._keeper(kind).submit(task, given, limits)
+                traces = pending.keeper.collect(pending)
                 return judge(traces, limits, call=task.fn_name is not None)
             except (BrokenZygoteError, SandboxError) as error:
-                problem = str(error)
-            finally:
-                if (keeper := self._keepers.get(with_numpy)) is not None and keeper.closed:
-                    del self._keepers[with_numpy]
+                problem, pending = str(error), None
         return Execution("sandbox_failed", "", error=problem)
+
+    def _forget(self, kind: str, pending: Pending | None) -> None:
+        """Nobody wants to know any more: end the zygote that it runs in, and with it all that is under way."""
+        if pending is not None:
+            pending.keeper.close()
+            pending.close()
+
+
+def _kind_for(program: str) -> str:
+    """Which warm interpreter suits a program: by the names of modules that occur anywhere in its text."""
+    if _NAMES_NUMPY.search(program) and numpy_folder() is not None:
+        return "numpy"
+    return "seldom" if _NAMES_SELDOM.search(program) else "often"
 
 
 def open_jail(level: str = "auto") -> Jail:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import marshal
 import os
 import signal
 import socket
@@ -31,23 +32,54 @@ class BrokenZygoteError(Exception):
     """The zygote is gone, or does not answer, or could not confine its child. It must be replaced."""
 
 
-@dataclass(frozen=True, slots=True)
 class Task:
-    """One program and its input."""
+    """One program, and how it is run: as a whole, or by calling a function of it.
 
-    program: str
-    stdin: str = ""
-    fn_name: str | None = None
-    """The function to call; None to run the program as a whole."""
-    arguments: list[Any] | None = None
+    Args:
+        program: the source text.
+        fn_name: the function to call; None to run the program as a whole.
+    """
 
-    def to_json(self) -> bytes:
-        """What the child is told: never an expected output."""
-        task = {"program": self.program, "fn_name": self.fn_name, "arguments": self.arguments}
+    def __init__(self, program: str, fn_name: str | None = None) -> None:
+        self.program, self.fn_name = program, fn_name
+        self.code = b""
+        """The program compiled by its first child, before it ran a line; never looked into here."""
+        self._source = program.encode("utf-8", "surrogatepass")
+
+    def told(self, arguments: list[Any] | None) -> bytes:
+        """What a child is told: never an expected output.
+
+        Raises:
+            AskedWronglyError: the arguments are no JSON data.
+        """
         try:
-            return json.dumps(task).encode()
+            as_json = b"" if self.fn_name is None else json.dumps(arguments).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise AskedWronglyError(f"the arguments of a call must be JSON data: {error}") from None
+        return marshal.dumps((self._source, self.code, self.fn_name, as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a program is given in one run."""
+
+    stdin: str = ""
+    arguments: list[Any] | None = None
+    """Of a call: positional, JSON data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A run that was asked for and has not been collected."""
+
+    keeper: "Keeper"
+    task: Task
+    limits: Limits
+    files: dict[str, "_MemoryFile"]
+
+    def close(self) -> None:
+        """Give the files up, when nobody will collect it."""
+        _close_all(self.files)
 
 
 class Keeper:
@@ -57,8 +89,8 @@ class Keeper:
         SandboxError: it could not be started at this level; says why.
     """
 
-    def __init__(self, level: str, with_numpy: bool) -> None:
-        launch = plan(level, with_numpy)
+    def __init__(self, level: str, kind: str) -> None:
+        launch = plan(level, kind)
         self._channel, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._channel.settimeout(_START_S)
@@ -105,31 +137,55 @@ class Keeper:
         self._address_space_bytes = int(pages) * os.sysconf("SC_PAGE_SIZE")
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
 
-    def execute(self, task: Task, limits: Limits) -> Traces:
-        """Run one program to its end.
+    def submit(self, task: Task, given: Input, limits: Limits) -> Pending:
+        """Ask for one run. The zygote works off what it is asked in order; two at a time keep it busy.
 
         Raises:
             BrokenZygoteError: this keeper is of no use any more, and closed.
             AskedWronglyError: the arguments are no JSON data.
         """
-        told = task.to_json()
-        with contextlib.ExitStack() as stack:
-            files = {name: _MemoryFile(name) for name in wire.DESCRIPTORS}
-            for file in files.values():
-                stack.callback(file.close)
-            files["task"].fill(told)
-            files["stdin"].fill(task.stdin.encode("utf-8", "surrogatepass"))
-            try:
-                reply = self._exchange(_request(task, limits, self._address_space_bytes), files)
-            except BaseException:  # an interrupt too: a reply may still be under way
-                self.close()
-                raise
-            return _collect(reply, files, limits)
-
-    def _exchange(self, request: bytes, files: dict[str, "_MemoryFile"]) -> tuple[int, int, float, float, int]:
+        told = task.told(given.arguments)
+        files: dict[str, _MemoryFile] = {}
         try:
-            self._channel.settimeout(wire.REQUEST.unpack(request)[1] + _GRACE_S)
-            socket.send_fds(self._channel, [request], [files[name].descriptor for name in wire.DESCRIPTORS])
+            for name in wire.DESCRIPTORS:
+                files[name] = _MemoryFile(name)
+            files["task"].fill(told)
+            files["stdin"].fill(given.stdin.encode("utf-8", "surrogatepass"))
+            self._send(_request(limits, self._address_space_bytes), files)
+        except BaseException as error:  # an interrupt too: it is not known whether the request is under way
+            _close_all(files)
+            self.close()
+            if isinstance(error, OSError):
+                raise BrokenZygoteError(f"the jail broke down: {error}") from None
+            raise
+        return Pending(self, task, limits, files)
+
+    def collect(self, pending: Pending) -> Traces:
+        """Wait for the run that was submitted first among those not collected.
+
+        Raises:
+            BrokenZygoteError: this keeper is of no use any more, and closed.
+        """
+        try:
+            reply = self._receive(pending)
+            traces = _collect(reply, pending.files, pending.limits)
+            if traces.code:
+                pending.task.code = traces.code
+        except BaseException:  # an interrupt too: a reply may still be under way
+            self.close()
+            raise
+        finally:
+            _close_all(pending.files)
+        return traces
+
+    def _send(self, request: bytes, files: dict[str, "_MemoryFile"]) -> None:
+        self._channel.settimeout(_GRACE_S)
+        socket.send_fds(self._channel, [request], [file.descriptor for file in files.values()])
+
+    def _receive(self, pending: Pending) -> tuple[int, int, float, float, int]:
+        files = pending.files
+        try:
+            self._channel.settimeout(pending.limits.longest_s + _GRACE_S)
             reply = wire.REPLY.unpack(self._channel.recv(wire.REPLY.size))
         except (OSError, struct.error) as error:
             raise BrokenZygoteError(f"the jail broke down: {error}") from None
@@ -180,20 +236,25 @@ class _MemoryFile:
         os.close(self.descriptor)
 
 
-def _request(task: Task, limits: Limits, zygote_bytes: int) -> bytes:
+def _close_all(files: dict[str, _MemoryFile]) -> None:
+    for file in files.values():
+        file.close()
+
+
+def _request(limits: Limits, zygote_bytes: int) -> bytes:
     return wire.REQUEST.pack(
         limits.cpu_s,
         limits.wall_s,
         zygote_bytes + limits.memory_bytes,
         limits.memory_bytes,
         limits.output_bytes + 1,  # one more, so that too much can be told from just enough
-        wire.MODE_RUN if task.fn_name is None else wire.MODE_CALL,
     )
 
 
 def _collect(reply: tuple[int, int, float, float, int], files: dict[str, _MemoryFile], limits: Limits) -> Traces:
     status, killed, cpu_s, wall_s, peak = reply
-    setup = files["setup"].read(1001)
+    setup = files["setup"].read(2 + wire.MAX_CODE_BYTES)
+    kind, rest = setup[1:2], setup[2:]
     return Traces(
         status=status,
         killed=killed,
@@ -201,8 +262,9 @@ def _collect(reply: tuple[int, int, float, float, int], files: dict[str, _Memory
         wall_s=wall_s,
         peak_memory_bytes=peak,
         armed=setup.startswith(wire.ARMED),
-        syntax_error=setup[1:].decode("utf-8", "replace"),
+        syntax_error=rest.decode("utf-8", "replace") if kind == wire.REFUSED else "",
         stdout=files["stdout"].read(limits.output_bytes + 1),
         value=files["value"].read(limits.output_bytes + 1),
         stderr_tail=files["stderr"].tail(_STDERR_TAIL_BYTES),
+        code=rest if kind == wire.COMPILED else b"",
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tritcoder.errors import SandboxError
+from tritcoder.sandbox.inside import modules
 from tritcoder.sandbox.syscalls import build_filter
 
 LEVELS = ("full", "no-namespaces", "seccomp-only", "none")
@@ -40,6 +41,7 @@ ENVIRONMENT = {
     "TZ": "UTC",
     "HOME": "/",
     "PATH": "/usr/bin:/bin",
+    "LD_BIND_NOW": "1",  # symbols are looked up once, here, and not anew by each child
     "MALLOC_ARENA_MAX": "1",  # each arena takes 64 MiB of address space, which is what is limited
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -55,14 +57,18 @@ class Launch:
     settings: dict[str, Any]
 
 
-def plan(level: str, with_numpy: bool) -> Launch:
+def plan(level: str, kind: str) -> Launch:
     """The command line and the settings of a zygote at this level.
+
+    Args:
+        level: one of LEVELS.
+        kind: what is imported beforehand: `often`, `seldom` (that too), or `numpy` (that as well).
 
     Raises:
         SandboxError: bubblewrap, pyseccomp or libseccomp is needed and missing.
     """
     namespaces = level == "full"
-    packages = numpy_folder() if with_numpy else None
+    packages = numpy_folder() if kind == "numpy" else None
     root = _ROOT_INSIDE if namespaces else str(_INSIDE.parent)
     start = f"import sys; sys.path.append({root!r}); from inside.zygote import main; sys.path.pop(); main()"
     command: tuple[str, ...] = (_interpreter(), *_FLAGS, "-c", start)
@@ -75,13 +81,19 @@ def plan(level: str, with_numpy: bool) -> Launch:
         "readable": readable,
         "packages": _PACKAGES_INSIDE if packages and namespaces else packages,
         "packages_hold_only_numpy": namespaces,
-        "warm_all": level == "seccomp-only",
+        "more": _more_modules(level, kind),
     }
     if namespaces:
         command = (*_bubblewrap(packages), "--", *command)
     # The room for the main stack is laid out when a program starts, so the limit comes before it.
     limit_stack = f'ulimit -s {_STACK_KIB} 2>/dev/null; exec "$@"'
     return Launch(("/bin/sh", "-c", limit_stack, "sh", *command), settings)
+
+
+def _more_modules(level: str, kind: str) -> str:
+    if level == "seccomp-only":
+        return f"{modules.SELDOM} {modules.WHERE_NO_FILE_OPENS}"
+    return "" if kind == "often" else modules.SELDOM
 
 
 @functools.cache

@@ -3,13 +3,11 @@
 Source: prctl(2), capset(2), landlock(7) and seccomp(2); numbers from the kernel's uapi headers.
 """
 
+import _signal
 import ctypes
-import math
 import os
-import signal
 import struct
 import sys
-from pathlib import Path
 from typing import Any
 
 if sys.platform != "win32":
@@ -17,6 +15,7 @@ if sys.platform != "win32":
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 _SECCOMP_MODE_FILTER = 2
+_SIGKILL = 9
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
 _LANDLOCK_RULE_PATH_BENEATH = 1
 _LANDLOCK_WRITE_FILE, _LANDLOCK_READ_FILE, _LANDLOCK_READ_DIR = 1 << 1, 1 << 2, 1 << 3
@@ -51,7 +50,6 @@ def confine_zygote(landlock: str, readable: list[str]) -> int:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_SET_DUMPABLE, 0)
     _drop_capabilities()
-    _set_limit(resource.RLIMIT_CORE, 0)
     abi = _landlock_abi() if landlock != "no" else 0
     if abi:
         _apply_landlock(abi, readable)
@@ -60,26 +58,32 @@ def confine_zygote(landlock: str, readable: list[str]) -> int:
     return abi
 
 
-def confine_child(
-    cpu_s: float, address_space: int, largest_file: int, stack_bytes: int, filter_: FilterProgram | None
-) -> None:
+def limit_for_all(descriptors: int, stack_bytes: int) -> None:
+    """Limits that are the same for every program, and that children inherit."""
+    _set_limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_NOFILE, descriptors)
+    _set_limit(resource.RLIMIT_STACK, stack_bytes)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)  # ends a flood of output at once
+
+
+def confine_child(cpu_s: float, address_space: int, largest_file: int, filter_: FilterProgram | None) -> None:
     """The limits of one program, then the filter, from which there is no way back."""
     os.setsid()
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # ends a flood of output at once
-    _set_limit(resource.RLIMIT_CPU, math.ceil(cpu_s) + 2)  # if the watcher should sleep
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    _set_limit(resource.RLIMIT_CPU, int(cpu_s) + 3)  # if the watcher should sleep
     _set_limit(resource.RLIMIT_FSIZE, largest_file)
-    _set_limit(resource.RLIMIT_NOFILE, 64)
-    _set_limit(resource.RLIMIT_STACK, stack_bytes)
     _set_limit(resource.RLIMIT_AS, address_space)
     if filter_ is not None:
-        _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(filter_))
+        _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(filter_))
 
 
-def _prctl(option: int, argument: int, pointer: Any = None) -> None:
-    zero = ctypes.c_ulong(0)
-    if _libc.prctl(option, ctypes.c_ulong(argument), zero if pointer is None else pointer, zero, zero):
+_call_prctl = _libc.prctl
+_call_prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
+def _prctl(option: int, argument: int, address: int = 0) -> None:
+    if _call_prctl(option, argument, address, 0, 0):
         raise OSError(ctypes.get_errno(), f"prctl {option} refused")
 
 
@@ -113,15 +117,15 @@ def _apply_landlock(abi: int, readable: list[str]) -> None:
     ruleset = _syscall(_LANDLOCK_CREATE, attributes, size, 0)
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "Landlock refused a set of rules")
-    for path in filter(Path.exists, map(Path, readable)):
-        rights = _LANDLOCK_READ_FILE | (_LANDLOCK_READ_DIR if path.is_dir() else 0)
-        _landlock_allow(ruleset, path, rights | (_LANDLOCK_WRITE_FILE if str(path) == os.devnull else 0))
+    for path in filter(os.path.exists, readable):
+        rights = _LANDLOCK_READ_FILE | (_LANDLOCK_READ_DIR if os.path.isdir(path) else 0)  # noqa: PTH112
+        _landlock_allow(ruleset, path, rights | (_LANDLOCK_WRITE_FILE if path == os.devnull else 0))
     if _syscall(_LANDLOCK_RESTRICT, ruleset, 0):
         raise OSError(ctypes.get_errno(), "Landlock refused to restrict")
     os.close(ruleset)
 
 
-def _landlock_allow(ruleset: int, path: Path, rights: int) -> None:
+def _landlock_allow(ruleset: int, path: str, rights: int) -> None:
     parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
     rule = ctypes.create_string_buffer(struct.pack("=Qi", rights, parent), 12)
     refused = _syscall(_LANDLOCK_ADD, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0)

@@ -1,19 +1,20 @@
-"""One program, run as `python prog.py` runs it, or imported and called; in a process of its own that then exits."""
+"""One program, run as `python prog.py` runs it, or imported and called; in a process of its own that then exits.
+
+Whatever can be made ready is made ready before the fork (`make_ready`): a child that writes to a page that it shares
+with the zygote pays for a copy of it, and those copies are most of what a short run costs.
+"""
 
 import _thread
 import atexit
 import contextlib
 import functools
 import gc
-import importlib.machinery
 import io
 import json
-import linecache
 import os
-import random
 import sys
-import threading
 import types
+from _frozen_importlib_external import SourceFileLoader
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +24,39 @@ VALUE_FD = 3
 STACK_BYTES = 256 * 2**20
 THREAD_STACK_BYTES = 8 * 2**20
 
-_ballast = bytearray(2 * 2**20)
+_MAIN, _IMPORTED = "__main__", "solution"
+_ballast = [bytes(2 * 2**20)]
 """Let go when memory is out, so that the error can still be told."""
+
+
+class _Given:
+    """What is known of the program only in the child."""
+
+    source = b""
+    memory_bytes = 2**62
+
+
+_modules: dict[str, types.ModuleType] = {}
+
+
+def make_ready(frames_below: int) -> None:
+    """Make the interpreter look freshly started; descriptors 0, 1 and 2 must be files, each at its beginning.
+
+    Args:
+        frames_below: how many frames a program stands on that it must not pay for with its recursion limit.
+    """
+    _open_streams()
+    sys.argv = [PROGRAM_PATH]
+    sys.set_int_max_str_digits(0)
+    sys.setrecursionlimit(sys.getrecursionlimit() + frames_below)
+    _thread.stack_size(THREAD_STACK_BYTES)
+    set_size = functools.partial(_stack_size, _thread.stack_size)
+    for module in (_thread, sys.modules.get("threading")):
+        if module is not None:
+            module.stack_size = set_size  # type: ignore[attr-defined]
+    for name in (_MAIN, _IMPORTED):
+        _modules[name] = _empty_module(name)
+    sys.modules[_MAIN] = _modules[_MAIN]
 
 
 def _open_streams() -> None:
@@ -39,31 +71,30 @@ def _open_streams() -> None:
         setattr(sys, f"__{name}__", text)
 
 
-def _prepare(name: str, source: bytes, memory_bytes: int) -> types.ModuleType:
-    """An empty module called `name`, in an interpreter that looks freshly started."""
-    _open_streams()
-    random.seed(0)
-    sys.argv = [PROGRAM_PATH]
-    largest = min(STACK_BYTES, memory_bytes // 2)
-    threading.stack_size = _thread.stack_size = functools.partial(_stack_size, _thread.stack_size, largest)
-    linecache.cache[PROGRAM_PATH] = (functools.partial(source.decode, "utf-8", "replace"),)
+def _empty_module(name: str) -> types.ModuleType:
+    loader = SourceFileLoader(name, PROGRAM_PATH)
+    # Tracebacks and inspect ask the loader for the text.
+    vars(loader)["get_source"] = lambda _: _Given.source.decode("utf-8", "replace")
     module = types.ModuleType(name)
     module.__file__ = PROGRAM_PATH
-    module.__loader__ = importlib.machinery.SourceFileLoader(name, PROGRAM_PATH)
+    module.__loader__ = loader
     module.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={}, __cached__=None)
-    sys.modules[name] = sys.modules["__main__"] = module
     return module
 
 
-def _stack_size(set_size: Callable[[int], int], largest: int, size: int = 0) -> int:
+def _stack_size(set_size: Callable[[int], int], size: int = 0) -> int:
     """`threading.stack_size`, for once with a ceiling: programs ask for more than all their memory, in case."""
+    largest = min(STACK_BYTES, _Given.memory_bytes // 2)
     return set_size(min(size or THREAD_STACK_BYTES, largest))
+
+
+# ---- from here on: in the child ----
 
 
 def run_as_main(code: types.CodeType, source: bytes, memory_bytes: int) -> int:
     """What `python prog.py` does. Returns the exit status."""
-    module = _prepare("__main__", source, memory_bytes)
-    _forgive_frames_below()
+    _Given.source, _Given.memory_bytes = source, memory_bytes
+    module = _modules[_MAIN]
     try:
         exec(code, module.__dict__)  # noqa: S102  this is what the jail is for
         status = 0
@@ -74,9 +105,10 @@ def run_as_main(code: types.CodeType, source: bytes, memory_bytes: int) -> int:
 
 def call(code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str, arguments: list[Any]) -> int:
     """Import the program under another name than `__main__`, call its function, write the value as JSON."""
+    _Given.source, _Given.memory_bytes = source, memory_bytes
     dumps = json.dumps
-    module = _prepare("solution", source, memory_bytes)
-    _forgive_frames_below()
+    module = _modules[_IMPORTED]
+    sys.modules[_IMPORTED] = sys.modules[_MAIN] = module
     try:
         exec(code, module.__dict__)  # noqa: S102
         value = _function(module, fn_name)(*arguments)
@@ -111,15 +143,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _forgive_frames_below() -> None:
-    """Raise the recursion limit by the frames that the program stands on: it must not pay for them."""
-    frame: types.FrameType | None = sys._getframe(1)
-    below = 1 if sys.version_info < (3, 12) else 0  # until 3.11 the call of exec() itself counted
-    while frame is not None:
-        frame, below = frame.f_back, below + 1
-    sys.setrecursionlimit(sys.getrecursionlimit() + below)
-
-
 def _status_after(error: BaseException) -> int:
     """The exit status that the interpreter gives after this exception, once it has told it."""
     try:
@@ -139,7 +162,7 @@ def _status_after(error: BaseException) -> int:
 
 def _finish(module: types.ModuleType, status: int) -> int:
     """End as the interpreter ends: join threads, run atexit, flush, let objects go (files flush then), flush."""
-    for step in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+    for step in (_join_threads, atexit._run_exitfuncs):
         try:
             step()
         except BaseException as error:
@@ -151,6 +174,12 @@ def _finish(module: types.ModuleType, status: int) -> int:
     gc.collect()
     flushed &= _flush("stdout") & _flush("__stdout__")
     return status if flushed or status else 120
+
+
+def _join_threads() -> None:
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
 
 
 def _flush(name: str) -> bool:

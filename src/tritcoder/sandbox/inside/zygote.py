@@ -3,57 +3,48 @@
 Descriptor 0 is a SOCK_SEQPACKET socket to the keeper outside. A packet of settings comes in, a greeting goes out;
 then for each program a request with six descriptors comes in and a reply goes out (see wire.py). What is untrusted
 (source, arguments) is read by the child alone, from a descriptor: nothing hostile is ever parsed here.
+
+A fork copies the page tables of all that is in memory here, and a child copies every page that it writes to. So this
+process imports what programs often use and nothing else, does what it can before the fork, and has its own names for
+modules of the library that would bring others with them (`_socket` for socket, `_signal` for signal).
 """
 
-import contextlib
+import _signal
+import _socket
 import gc
-import importlib
 import json
+import marshal
 import os
-import signal
-import site
-import socket
+import struct
 import sys
-import threading
 import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 
-from . import confine, program, wire
+from . import confine, modules, program, wire
 
-_SETUP_FD, _TASK_FD = 4, 5  # after the three streams and program.VALUE_FD
-
-WARM = (
-    "abc array ast bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions "
-    "functools hashlib heapq inspect io itertools json locale math numbers operator os queue random re statistics "
-    "string struct sys textwrap threading time traceback types typing unicodedata"
-)
-"""What solutions import most: here already, so that each of them starts at once."""
-WARM_WHERE_NO_FILE_OPENS = (
-    "_pylong _strptime argparse asyncio base64 binascii builtins cProfile codecs collections.abc colorsys "
-    "concurrent.futures.thread configparser csv difflib encodings.ascii encodings.latin_1 encodings.utf_16 "
-    "encodings.utf_32 errno fileinput fnmatch getopt gettext glob graphlib hmac html.parser "
-    "importlib.resources importlib.util ipaddress keyword logging mmap multiprocessing opcode optparse os.path "
-    "pathlib pdb pickle platform pprint profile pstats pydoc reprlib sched secrets select selectors shlex "
-    "shutil signal stat subprocess symtable tempfile timeit token tokenize tracemalloc tty unittest "
-    "urllib.parse uuid warnings weakref xml.etree.ElementTree zlib zoneinfo"
-)
-"""Added where seccomp forbids opening any file: what is not here cannot be imported there."""
-NUMPY = "numpy numpy.linalg numpy.fft numpy.random numpy.polynomial numpy.ma"
+_VALUE_FD, _SETUP_FD, _TASK_FD = program.VALUE_FD, program.VALUE_FD + 1, program.VALUE_FD + 2
+_CHANNEL_FD = 63
+"""Out of the way of what a child arranges; the last below the limit on descriptors."""
+_MAX_FDS = 64
 
 
 def main() -> None:
     """Warm up, confine this process, then serve until the keeper hangs up."""
-    channel = socket.socket(fileno=0)
+    os.dup2(0, _CHANNEL_FD, inheritable=False)
+    channel = _socket.socket(fileno=_CHANNEL_FD)
     settings = json.loads(channel.recv(2**20))
     try:
+        for stream in range(3):
+            os.dup2(os.memfd_create("stream"), stream)
+        os.closerange(3, _CHANNEL_FD)
         _warm_up(settings)
         landlock_abi = confine.confine_zygote(settings["landlock"], settings["readable"])
+        program_filter = confine.filter_program(bytes.fromhex(settings["filter"]))
+        confine.limit_for_all(_MAX_FDS, program.STACK_BYTES)
     except Exception as error:
         channel.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         return
-    program_filter = confine.filter_program(bytes.fromhex(settings["filter"]))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # waited for by sigtimedwait
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))  # waited for by sigtimedwait
     gc.collect()
     gc.freeze()
     channel.send(json.dumps({"landlock": landlock_abi}).encode())
@@ -61,28 +52,48 @@ def main() -> None:
 
 
 def _warm_up(settings: dict[str, Any]) -> None:
+    """Import what programs use, and undo what imports do for processes that fork in earnest."""
+    os.environ.pop("LD_BIND_NOW", None)  # programs need not see it
+    register_at_fork = os.register_at_fork
+    # Modules ask to be put right after a fork: `random` draws a seed, locks are made anew. Here nothing has run that
+    # would need it, and it would cost each child more than all the rest of its start.
+    os.register_at_fork = lambda **_: None
+    for name in f"{modules.OFTEN} {settings['more']}".split():
+        try:
+            __import__(name)
+        except ImportError:  # distributions leave some out
+            continue
+    if settings["packages"]:
+        sys.path.append(settings["packages"])
+        for name in modules.NUMPY.split():
+            __import__(name)
+        sys.modules["numpy"].random.seed(0)
+        if not settings["packages_hold_only_numpy"]:
+            sys.path.remove(settings["packages"])
+    os.register_at_fork = register_at_fork
+    sys.modules["random"].seed(0)
+    _give_site_names()
+    program.make_ready(frames_below=_FRAMES_BELOW)
+
+
+def _give_site_names() -> None:
+    """`exit`, `quit`, `copyright`, `credits`, `license` and `help`, as the interpreter's `site` gives them."""
+    import site
+
     site.setquit()
     site.setcopyright()
     site.sethelper()
-    sys.set_int_max_str_digits(0)
-    threading.stack_size(program.THREAD_STACK_BYTES)
-    names = f"{WARM} {WARM_WHERE_NO_FILE_OPENS}" if settings["warm_all"] else WARM
-    for name in names.split():
-        with contextlib.suppress(ImportError):  # distributions leave some out
-            importlib.import_module(name)
-    if settings["packages"]:
-        sys.path.append(settings["packages"])
-        for name in NUMPY.split():
-            importlib.import_module(name)
-        if not settings["packages_hold_only_numpy"]:
-            sys.path.remove(settings["packages"])
 
 
-def _serve(channel: socket.socket, program_filter: confine.FilterProgram | None) -> None:
+def _serve(channel: _socket.socket, program_filter: confine.FilterProgram | None) -> None:
+    room_for_descriptors = _socket.CMSG_SPACE(4 * len(wire.DESCRIPTORS))
+    descriptors_of = struct.Struct(f"{len(wire.DESCRIPTORS)}i").unpack
     while True:
-        packet, descriptors, _, _ = socket.recv_fds(channel, wire.REQUEST.size, len(wire.DESCRIPTORS))
+        packet, ancillary, _, _ = channel.recvmsg(wire.REQUEST.size, room_for_descriptors)
         if not packet:
             return
+        descriptors = descriptors_of(ancillary[0][2])
+        request = wire.REQUEST.unpack(packet)
         started = time.monotonic()
         try:
             pid = os.fork()
@@ -90,11 +101,10 @@ def _serve(channel: socket.socket, program_filter: confine.FilterProgram | None)
             channel.send(wire.REPLY.pack(-1, wire.KILLED_NOT, 0.0, 0.0, 0))
             continue
         if pid == 0:
-            _child(packet, descriptors, program_filter)
+            _child(request, descriptors, program_filter)
         for descriptor in descriptors:
             os.close(descriptor)
-        cpu_s, wall_s = wire.REQUEST.unpack(packet)[:2]
-        status, killed, usage = _watch(pid, cpu_s, started + wall_s)
+        status, killed, usage = _watch(pid, request[0], request[1], started)
         if program_filter is None:
             _kill_group(pid)
         spent = usage.ru_utime + usage.ru_stime
@@ -102,20 +112,27 @@ def _serve(channel: socket.socket, program_filter: confine.FilterProgram | None)
         channel.send(wire.REPLY.pack(status, killed, spent, elapsed, usage.ru_maxrss * 1024))
 
 
-def _watch(pid: int, cpu_s: float, deadline: float) -> tuple[int, int, Any]:
-    """Wait for the child, and kill it when it has used its processor time or the clock has run out."""
+def _watch(pid: int, cpu_s: float, wall_s: float, started: float) -> tuple[int, int, Any]:
+    """Wait for the child, and kill it when it has used its processor time, or sleeps when the clock has run out."""
     clock = (~pid << 3) | 2  # the kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED)
     killed = wire.KILLED_NOT
+    looked, used_then, deadline = started, 0.0, started + wall_s
+    wait_s = min(cpu_s, wall_s)
     while True:
+        _signal.sigtimedwait((_signal.SIGCHLD,), max(wait_s, 0.0) + 0.001)
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             return status, killed, usage
-        wall_left, cpu_left = deadline - time.monotonic(), cpu_s - _clock(clock)
-        if killed == wire.KILLED_NOT and min(wall_left, cpu_left) <= 0:
-            killed = wire.KILLED_CPU if cpu_left <= 0 else wire.KILLED_WALL
-            os.kill(pid, signal.SIGKILL)
-        wait_s = 1.0 if killed else min(wall_left, cpu_left) + 0.001
-        signal.sigtimedwait({signal.SIGCHLD}, max(wait_s, 0.001))
+        now, used = time.monotonic(), _clock(clock)
+        if killed:
+            wait_s = 1.0
+            continue
+        if now >= deadline and used - used_then >= wire.MIN_BUSY_SHARE * (now - looked):
+            looked, used_then, deadline = now, used, now + min(wall_s, 1.0)
+        if used >= cpu_s or now >= deadline:
+            killed = wire.KILLED_CPU if used >= cpu_s else wire.KILLED_WALL
+            os.kill(pid, _signal.SIGKILL)
+        wait_s = min(cpu_s - used, deadline - now)
 
 
 def _clock(clock: int) -> float:
@@ -127,51 +144,69 @@ def _clock(clock: int) -> float:
 
 def _kill_group(pid: int) -> None:
     """End what the child has left in its session; with a filter it has been alone."""
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
+    try:
+        os.killpg(pid, _signal.SIGKILL)
+    except OSError:
+        return
 
 
 # ---- from here on: in the child, which ends by _exit and never returns ----
 
+_FRAMES_BELOW = 5 + (sys.version_info < (3, 12))
+"""On what a program stands: the command line, main, _serve, _child, run_as_main; until 3.11 exec() counted too."""
 
-def _child(packet: bytes, descriptors: list[int], program_filter: confine.FilterProgram | None) -> NoReturn:
-    leave: Callable[[int], NoReturn] = os._exit  # the program may replace the one in os
+
+def _child(
+    request: tuple[float, float, int, int, int],
+    descriptors: tuple[int, ...],
+    program_filter: confine.FilterProgram | None,
+) -> NoReturn:
+    leave = os._exit  # the program may replace the one in os
+    write, close_range = os.write, os.closerange
     try:
-        cpu_s, _, address_space, memory_bytes, largest_file, mode = wire.REQUEST.unpack(packet)
+        cpu_s, _, address_space, memory_bytes, largest_file = request
         _take_descriptors(descriptors)
         try:
-            confine.confine_child(cpu_s, address_space, largest_file, program.STACK_BYTES, program_filter)
-            os.write(_SETUP_FD, wire.ARMED)
+            confine.confine_child(cpu_s, address_space, largest_file, program_filter)
+            write(_SETUP_FD, wire.ARMED)
         except BaseException as error:
-            os.write(_SETUP_FD, f"-{type(error).__name__}: {error}".encode())
+            write(_SETUP_FD, f"-{type(error).__name__}: {error}".encode())
             leave(1)
-        task = json.loads(_read_all(_TASK_FD))
-        source = task["program"].encode("utf-8", "surrogatepass")
-        try:
-            code = compile(source, program.PROGRAM_PATH, "exec", dont_inherit=True)
-        except BaseException as error:  # SyntaxError, or what nested or broken source makes of the parser
-            os.write(_SETUP_FD, f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:1000])
-            leave(1)
-        os.closerange(_SETUP_FD, _TASK_FD + 1)
-        if mode == wire.MODE_RUN:
-            os.close(program.VALUE_FD)
+        task = os.pread(_TASK_FD, os.fstat(_TASK_FD).st_size, 0)
+        source, compiled, fn_name, arguments = marshal.loads(task)  # noqa: S302  the keeper wrote it
+        # What a child wrote may be anything, and is no more trusted here than the source is: both are for this child.
+        code = marshal.loads(compiled) if compiled else _compile(source, leave)  # noqa: S302
+        close_range(_SETUP_FD, _TASK_FD + 1)
+        if fn_name is None:
+            close_range(_VALUE_FD, _VALUE_FD + 1)
             leave(program.run_as_main(code, source, memory_bytes))
-        leave(program.call(code, source, memory_bytes, task["fn_name"], task["arguments"]))
+        leave(program.call(code, source, memory_bytes, fn_name, json.loads(arguments)))
     finally:
         leave(1)
 
 
-def _take_descriptors(descriptors: list[int]) -> None:
+def _compile(source: bytes, leave: Any) -> Any:
+    """Compile, and hand the code to the keeper, for the children after this one that run the same program."""
+    try:
+        code = compile(source, program.PROGRAM_PATH, "exec", dont_inherit=True)
+    except BaseException as error:  # SyntaxError, or what nested or broken source makes of the parser
+        os.write(_SETUP_FD, wire.REFUSED + f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:1000])
+        leave(1)
+    data = marshal.dumps(code)
+    if len(data) <= wire.MAX_CODE_BYTES:
+        os.write(_SETUP_FD, wire.COMPILED + data)
+    return code
+
+
+def _take_descriptors(descriptors: tuple[int, ...]) -> None:
     """Keep 0, 1, 2 for the standard streams and 3, 4, 5 for our own; close all others, the channel too."""
-    value, setup, task, *streams = descriptors
-    # Each source lies at or above its target, in ascending order: no copy overwrites what is still needed.
-    for source, target in ((value, program.VALUE_FD), (setup, _SETUP_FD), (task, _TASK_FD)):
-        os.dup2(source, target)
-    for target, source in enumerate(streams):
-        os.dup2(source, target)
+    value, setup, task, stdin, stdout, stderr = descriptors
+    # The kernel gives the lowest free numbers, in order, and 3 is free: these six are 3 to 8. No copy overwrites what
+    # is still needed, whatever they are, as long as each lies at or above its target.
+    os.dup2(value, _VALUE_FD)
+    os.dup2(setup, _SETUP_FD)
+    os.dup2(task, _TASK_FD)
+    os.dup2(stdin, 0)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
     os.closerange(_TASK_FD + 1, 65536)
-
-
-def _read_all(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0)
