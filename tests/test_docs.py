@@ -21,8 +21,8 @@ from tritcoder.cli.app import VERBS
 from tritcoder.data.batch import Batch
 from tritcoder.data.shards import TokenShards, write_shards
 from tritcoder.evaluate import apps
+from tritcoder.evaluate.outcomes import outcome_to_json
 from tritcoder.evaluate.samples import sample_to_json
-from tritcoder.evaluate.scoring import outcome_to_json
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.plan import measured_models, stages
 from tritcoder.experiment.reporting import manifest

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritcoder.errors import DatasetError, SandboxError, StorageError
-from tritcoder.evaluate.scoring import outcome_from_json, outcome_to_json, score
+from tritcoder.evaluate.outcomes import outcome_from_json, outcome_to_json
+from tritcoder.evaluate.scoring import Standing, score
 from tritcoder.records import DIFFICULTIES, Completion, Difficulty, Outcome, Problem, TestCase, TestResult, Verdict
 from tritcoder.sandbox.limits import Limits
 
@@ -26,6 +27,10 @@ def completion(name: str, text: str, sample: int = 0) -> Completion:
 
 def shares(outcomes: Any) -> list[tuple[str, int, float]]:
     return [(outcome.problem_id, outcome.sample, outcome.share_passed) for outcome in outcomes]
+
+
+def without_texts(outcome: Outcome) -> Outcome:
+    return replace(outcome, results=tuple(replace(row, output="", error="") for row in outcome.results))
 
 
 GIVEN = [completion("a", RIGHT), completion("b", WRONG), completion("a", WRONG, 1), completion("b", RIGHT, 1)]
@@ -63,7 +68,9 @@ def test_scoring_resumes_where_it_stopped(jails: Any, tmp_path: Path) -> None:
     assert again == outcomes
     assert len(jails.log) == ran + 4
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [outcome_from_json(line) for line in lines] == outcomes
+    told = [outcome_from_json(line) for line in lines]
+    assert [result.output for result in told[0].results] == ["2\n", "6\n"]
+    assert [without_texts(outcome) for outcome in told] == outcomes
     assert all({"key", "problem_id", "sample", "isolation", "results"} <= line.keys() for line in lines)
 
 
@@ -120,14 +127,18 @@ def test_our_own_failures_are_recorded_and_run_again_next_time(jails: Any, tmp_p
     assert len(jails.log) == 2 * ran
 
 
-def test_progress_counts_every_completion(jails: Any, tmp_path: Path) -> None:
-    seen = []
+def test_progress_counts_every_completion_and_tells_how_they_stand(jails: Any, tmp_path: Path) -> None:
+    seen: list[Standing] = []
     path = tmp_path / "outcomes.jsonl"
-    score(PROBLEMS, GIVEN, path=path, open_jail=jails, on_progress=lambda *step: seen.append(step))
-    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    score(PROBLEMS, GIVEN, path=path, open_jail=jails, on_progress=seen.append)
+    assert [(now.done, now.total) for now in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert (seen[0].average, seen[0].strict, seen[0].per_second) == (0, 0, 0)
+    assert (seen[-1].average, seen[-1].strict) == (0.5, 0.5)
+    assert seen[-1].per_second > 0
     seen.clear()
-    score(PROBLEMS, GIVEN, path=path, open_jail=jails, on_progress=lambda *step: seen.append(step))
-    assert seen == [(4, 4)]
+    score(PROBLEMS, GIVEN, path=path, open_jail=jails, on_progress=seen.append)
+    assert [(now.done, now.total, now.per_second) for now in seen] == [(4, 4, 0)]
+    assert seen[-1].average == 0.5
 
 
 def test_a_problem_without_tests_has_an_empty_outcome_and_no_jail(jails: Any) -> None:
@@ -165,8 +176,8 @@ def test_no_jail_is_an_error_that_keeps_what_was_done(jails: Any, tmp_path: Path
 def test_an_interrupt_ends_the_workers_and_keeps_what_was_done(jails: Any, tmp_path: Path) -> None:
     path = tmp_path / "outcomes.jsonl"
 
-    def interrupt(done: int, total: int) -> None:
-        if done == 2:
+    def interrupt(now: Standing) -> None:
+        if now.done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -52,6 +52,6 @@ def score(
             path=outcomes or samples.with_suffix(".outcomes.jsonl"),
             workers=workers or os.cpu_count() or 1,
             limits=Limits(cpu_s=timeout, wall_s=2.5 * timeout),
-            on_progress=lambda done, total: view.stage_moved(done, total, "answers scored"),
+            on_progress=lambda now: view.stage_moved(now.done, now.total, str(now)),
         )
     print(json.dumps(found, indent=1, ensure_ascii=False) if json_ else as_table(found))

@@ -45,14 +45,14 @@ _PRELUDE = (
 )
 
 
-def program_for(problem: Problem, completion: str) -> str:
+def program_for(problem: Problem, completion: str, extract: bool = True) -> str:
     """The text that is run for a completion: its code, with what the problem says goes around it.
 
     Call-based: preceded by the imports that the sites of these problems give everyone. With check code
     (HumanEval, MBPP): preceded by the problem's starter code, followed by the check and by a line that
     proves that the end was reached, which `sys.exit()` before the check would not.
     """
-    code = extract_program(completion)
+    code = extract_program(completion) if extract else completion
     if problem.check:
         body = _continued(problem.starter_code, code)
         before = f"{problem.preamble.rstrip()}\n\n" if problem.preamble else ""

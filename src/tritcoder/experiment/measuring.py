@@ -11,8 +11,8 @@ from tritcoder.config import plain
 from tritcoder.data.apps import problems_identity, read_problems
 from tritcoder.errors import storage_errors
 from tritcoder.evaluate import apps
+from tritcoder.evaluate.outcomes import outcome_from_json
 from tritcoder.evaluate.samples import read_samples, sample_to_json
-from tritcoder.evaluate.scoring import outcome_from_json
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.opening import (
     has_likelihoods,
@@ -95,7 +95,7 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
         workers=config.evaluate.workers or os.cpu_count() or 1,
         limits=config.evaluate.limits,
         likelihood_model=own if isinstance(own, LikelihoodModel) else None,
-        on_progress=lambda done, total: watcher.stage_moved(done, total, "answers scored"),
+        on_progress=lambda now: watcher.stage_moved(now.done, now.total, str(now)),
     )
     write_json(directory / "scores" / f"{name}.json", score | {"speed": answered.get("speed")})
     overall = score["table"]["all"]
