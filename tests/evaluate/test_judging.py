@@ -84,6 +84,13 @@ def test_starter_code_is_put_before_continuations_and_kept_for_whole_answers(jai
     assert verdicts(unfinished, "def f(x):\n    return 2 * x\n", jails) == ["passed"]
 
 
+def test_keys_that_json_made_text_of_are_numbers_again(jails: Any) -> None:
+    numbered = Problem("p", "", fn_name="f", tests=(TestCase([{"1": "a", "2": "b"}], [{"1": "A", "2": "B"}]),) * 2)
+    assert verdicts(numbered, "def f(d):\n    return {k: d[k].upper() for k in (1, 2)}", jails) == ["passed"] * 2
+    named = Problem("p", "", fn_name="f", tests=(TestCase([{"1": 5, "x": 6}, {"1": 7}], [12]),) * 2)
+    assert verdicts(named, "def f(d, e):\n    return d['1'] + e['1']", jails) == ["passed"] * 2
+
+
 def test_a_single_wrapped_output_is_read_both_ways(jails: Any) -> None:
     for value in ("2 * x", "[2 * x]"):
         one = Problem("p", "", fn_name="twice", tests=(TestCase([3], [6]),))

@@ -24,6 +24,7 @@ RETURNS: dict[str, tuple[str, list[Any], Any]] = {
     "lambda": ("f = lambda a: a[::-1]", [[1, 2]], [2, 1]),
     "tuples become lists": ("def f(): return (1, (2, 3))", [], [1, [2, 3]]),
     "keys become text": ("def f(): return {1: 'a', None: 2, 2.5: 3}", [], {"1": "a", "null": 2, "2.5": 3}),
+    "keys that are numbers stay numbers on the way in": ("def f(d): return d[1]", [{1: "a"}], "a"),
     "nothing": ("def f(): pass", [], None),
     "printing does not matter": ("def f():\n print('{\"value\": 1}')\n return 2", [], 2),
     "main guard does not run": ("def f(): return __name__\nif __name__ == '__main__': f = None", [], "solution"),

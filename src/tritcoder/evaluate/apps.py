@@ -7,6 +7,7 @@ from typing import Any
 
 from tritcoder.config import plain
 from tritcoder.evaluate.bleu import bleu
+from tritcoder.evaluate.calibration import Exclusions, shares_kept
 from tritcoder.evaluate.extract import extract_program
 from tritcoder.evaluate.judging import MAX_TIME_LIMITS, OpenJail
 from tritcoder.evaluate.metrics import summarise
@@ -32,6 +33,8 @@ def evaluate(
     path: Path | None = None,
     workers: int = 1,
     limits: Limits | None = None,
+    exclusions: Exclusions | None = None,
+    extract: bool = True,
     likelihood_model: LikelihoodModel | None = None,
     solutions_per_problem: int = 1,
     seed: int = 0,
@@ -41,7 +44,8 @@ def evaluate(
     """Score the completions of one model and gather all measures into the JSON of its score file.
 
     Completions that ended in an error (a service that refused, not a model that failed) are counted
-    under `finish_reasons` and left out of everything else.
+    under `finish_reasons` and left out of everything else; those for problems on the exclusion list are
+    counted under `left_out`, not run, and have no part in accuracies and BLEU.
 
     Args:
         problems: by problem_id; all that the benchmark has.
@@ -52,6 +56,8 @@ def evaluate(
         path: the outcomes file, for resuming; see `score`.
         workers: jails at once.
         limits: of each test; None for the sandbox's defaults.
+        exclusions: problems that scores leave out; `kept` says how many are left.
+        extract: whether completions are answers, out of which the program is to be taken, rather than programs.
         likelihood_model: the model itself, for perplexity; None leaves it out.
         solutions_per_problem: how many reference solutions perplexity takes of each problem.
         seed: of the bootstrap.
@@ -64,7 +70,9 @@ def evaluate(
     """
     limits = limits or Limits()
     given = list(completions)
-    written = [completion for completion in given if completion.finish_reason != "error"]
+    excluded = exclusions.excluded if exclusions else {}
+    sound = [completion for completion in given if completion.finish_reason != "error"]
+    written = [completion for completion in sound if completion.task_id not in excluded]
     outcomes = score(
         problems,
         written,
@@ -72,19 +80,27 @@ def evaluate(
         workers=workers,
         limits=limits,
         open_jail=open_jail,
+        extract=extract,
         on_progress=on_progress,
     )
+    summary = summarise(outcomes, len(problems), seed=seed)
+    summary["left_out"]["excluded"] = len(sound) - len(written)
     return {
         "model": model,
         "kind": kind,
         "benchmark": benchmark,
-        **summarise(outcomes, len(problems), seed=seed),
+        **summary,
+        "kept": shares_kept(problems.values(), exclusions),
         "finish_reasons": dict(sorted(Counter(completion.finish_reason for completion in given).items())),
-        "bleu": bleu((extract_program(row.text), problems[row.task_id].solutions) for row in written),
+        "bleu": bleu((_program(row.text, extract), problems[row.task_id].solutions) for row in written),
         "perplexity": _perplexity(likelihood_model, problems, solutions_per_problem),
         "limits": {**plain(limits), "max_time_limits": MAX_TIME_LIMITS},
         "signature": signature(),
     }
+
+
+def _program(text: str, extract: bool) -> str:
+    return extract_program(text) if extract else text
 
 
 def _perplexity(

@@ -6,7 +6,7 @@ import re
 import textwrap
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -135,7 +135,7 @@ class Judge:
             return jail.run_each(program, [""], self._limits)
         if problem.fn_name is None:
             return jail.run_each(program, (as_text(test.input) for test in tests), self._limits)
-        return jail.call_each(program, problem.fn_name, (list(test.input) for test in tests), self._limits)
+        return jail.call_each(program, problem.fn_name, map(_arguments, tests), self._limits)
 
     def _opened(self) -> Jail:
         if self._jail is None:
@@ -146,6 +146,19 @@ class Judge:
     def _raise_if_stopped(self) -> None:
         if self._stop.is_set():
             raise InterruptedRunError("scoring was stopped", "give the same command again to go on")
+
+
+def _arguments(test: TestCase) -> list[Any]:
+    """What the function is given. JSON has no keys that are numbers, so APPS writes them as text.
+
+    Source: hendrycks/apps, eval/testing_util.py: the keys of a first argument that is a dictionary are made whole
+    numbers, if they all can be.
+    """
+    arguments = list(test.input)
+    if arguments and isinstance(arguments[0], dict):
+        with suppress(ValueError, TypeError):
+            arguments[0] = {int(key): value for key, value in arguments[0].items()}
+    return arguments
 
 
 def _judge_check(problem: Problem, execution: Execution) -> TestResult:

@@ -50,7 +50,7 @@ class Jail:
         Args:
             program: the source text.
             fn_name: a name at the top of the module, or a method of `Solution`, which is made without arguments.
-            arguments: positional, JSON data.
+            arguments: positional, JSON data; keys that are numbers stay numbers.
             limits: for the whole of it.
         """
         return next(self.call_each(program, fn_name, [arguments], limits))

@@ -53,10 +53,11 @@ class Task:
             AskedWronglyError: the arguments are no JSON data.
         """
         try:
-            as_json = b"" if self.fn_name is None else json.dumps(arguments).encode()
+            if self.fn_name is not None:
+                json.dumps(arguments)
+            return marshal.dumps((self._source, self.code, self.fn_name, arguments))
         except (TypeError, ValueError, RecursionError) as error:
             raise AskedWronglyError(f"the arguments of a call must be JSON data: {error}") from None
-        return marshal.dumps((self._source, self.code, self.fn_name, as_json))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Input:
 
     stdin: str = ""
     arguments: list[Any] | None = None
-    """Of a call: positional, JSON data."""
+    """Of a call: positional, JSON data; keys that are numbers stay numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """What keeper and zygote say to each other: fixed packets over a SOCK_SEQPACKET socket.
 
 The task is a file that holds `marshal.dumps((source, code, fn_name, arguments))`: the source as bytes; the same
-source compiled, as an earlier child left it in `setup`, or no bytes; the function to call, or None; its arguments
-as JSON.
+source compiled, as an earlier child left it in `setup`, or no bytes; the function to call, or None; its arguments.
 """
 
 import struct

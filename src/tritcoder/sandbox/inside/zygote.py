@@ -180,7 +180,7 @@ def _child(
         if fn_name is None:
             close_range(_VALUE_FD, _VALUE_FD + 1)
             leave(program.run_as_main(code, source, memory_bytes))
-        leave(program.call(code, source, memory_bytes, fn_name, json.loads(arguments)))
+        leave(program.call(code, source, memory_bytes, fn_name, arguments))
     finally:
         leave(1)
 
