@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -284,7 +285,7 @@ SIZES = {
     "p3": 233,
     "conala": 500,
 }
-UNSUITABLE = {"apps": 51, "apps-train": 552, "odex": 113}
+UNSUITABLE = {"apps": 51, "apps-train": 552, "odex": 113 + ("imp" not in sys.stdlib_module_names)}
 NOTED = {"leetcode": 17, "codeforces": 9, "codecontests": 73, "codecontests-train": 33}
 
 
