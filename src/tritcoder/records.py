@@ -42,6 +42,10 @@ class Problem:
     """HumanEval, MBPP and their like: code that follows the completion and raises unless it is right."""
     preamble: str = ""
     """With `check`: code that goes before every answer, such as a site's imports."""
+    unsuitable: str = ""
+    """Why no result on it should be counted, as far as the data tell: its tests are the statement's examples, say."""
+    note: str = ""
+    """What a result on it should be told with: that it also occurs in training data, say."""
 
     @property
     def call_based(self) -> bool:

@@ -179,3 +179,41 @@ def test_a_stopped_judge_stops_between_tests(jails: Any) -> None:
     with pytest.raises(InterruptedRunError):
         judge.judge(ADD, "print(3)")
     assert not jails.log
+
+
+HELP = "f(x): twice x"
+BROKEN_OFF = [
+    ("def f(x):\n    return ", "2 * x", "passed"),
+    ("def f(x):\n    return ", "2 * x\n\n\nprint('done')", "passed"),
+    ("def f(x):\n    return ", "(\n        2 * x\n    )\n", "passed"),
+    ("def f(x):\n    return ", "    return 2 * x\n", "passed"),
+    ("def f(x):\n    return ", "return 2 * x", "passed"),
+    ("def f(x):\n    return ", "def f(x):\n    return 2 * x\n", "passed"),
+    ("def f(x):\n    return ", "import math\n\n\ndef f(x):\n    return int(math.fabs(2 * x))\n", "passed"),
+    ("def f(x):\n    return ", "3 * x", "runtime_error"),
+    ("def f(x):\n    return ", "", "runtime_error"),
+    ("def f(x):\n    ", "y = 2 * x\n    return y", "passed"),
+    ("def f(x):\n    ", "    y = 2 * x\n    return y", "passed"),
+    ("def f(x):\n    ", "import math\n    return int(math.fabs(2 * x))", "passed"),
+    ("def f(x):\n    ", "def twice():\n        return 2 * x\n    return twice()", "passed"),
+    (f'def f(x):\n    """{HELP}"""', "\n    return 2 * x\n", "passed"),
+    (f'def f(x):\n    """{HELP}"""', "    return 2 * x\n", "passed"),
+    (f'def f(x):\n    """{HELP}"""', f'def f(x):\n    """{HELP}"""\n    return 2 * x\n', "passed"),
+    (f'def f(x):\n    """{HELP}"""', "\nreturn 2 * x\n", "syntax_error"),
+]
+
+
+@pytest.mark.parametrize(("starter", "answer", "expected"), BROKEN_OFF)
+def test_code_that_breaks_off_within_a_line_is_continued_there(
+    starter: str, answer: str, expected: str, jails: Any
+) -> None:
+    problem = Problem("p", "", fn_name="f", starter_code=starter, check=CHECKED.check)
+    assert verdicts(problem, answer, jails) == [expected]
+
+
+def test_a_check_may_begin_with_the_end_of_the_function(jails: Any) -> None:
+    check = f"# the end:\n    return y\n{CHECKED.check}"
+    problem = Problem("p", "", fn_name="f", starter_code="def f(x):\n    ", check=check)
+    assert verdicts(problem, "y = 2 * x", jails) == ["passed"]
+    assert verdicts(problem, "y = 2\n    y *= x", jails) == ["passed"]
+    assert verdicts(problem, "def f(x):\n    y = 2 * x\n    return y\n", jails) == ["passed"]

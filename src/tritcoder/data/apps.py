@@ -3,12 +3,11 @@
 A form is a stream of rows; what follows (limits, checks, records) is the same for all.
 """
 
-import hashlib
 import json
 import tarfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +17,7 @@ from tritcoder.data.config import ProblemsConfig
 from tritcoder.data.embedded import embedded_identity, embedded_rows
 from tritcoder.data.hub import Hub, HuggingFaceHub
 from tritcoder.data.rows import Row, Split, difficulty_of, problem_id_of, problem_of
+from tritcoder.data.sampling import sample
 from tritcoder.data.sources import listing_digest
 from tritcoder.errors import DatasetError
 from tritcoder.records import DIFFICULTIES, Problem
@@ -51,7 +51,8 @@ def read_problems(config: ProblemsConfig, split: Split, hub: Hub | None = None) 
     """
     place = _place(config, split, hub)
     limit = config.train_limit if split == "train" else config.test_limit
-    chosen = _sample(_rows(place, split), limit, config.seed) if limit else None
+    labels = ((problem_id_of(row, where), difficulty_of(row, where)) for where, row in _rows(place, split))
+    chosen = sample(labels, limit, config.seed) if limit else None
     problems: dict[str, Problem] = {}
     for where, row in _rows(place, split):
         problem_id = problem_id_of(row, where)
@@ -213,31 +214,3 @@ def _folder_row(name: str, texts: dict[str, str], where: str) -> dict[str, Any]:
         "difficulty": difficulty,
         "url": url,
     }
-
-
-def _sample(rows: Iterable[PlacedRow], limit: int, seed: int) -> set[str]:
-    """The ids of `limit` problems, each difficulty with its share, in the order of a hash of seed and id."""
-    strata: dict[str, list[str]] = {name: [] for name in DIFFICULTIES}
-    for where, row in rows:
-        strata[difficulty_of(row, where)].append(problem_id_of(row, where))
-    shares = _shares([len(ids) for ids in strata.values()], limit)
-    chosen: set[str] = set()
-    for ids, share in zip(strata.values(), shares, strict=True):
-        chosen.update(sorted(ids, key=lambda name: _place_in_order(seed, name))[:share])
-    return chosen
-
-
-def _shares(sizes: Sequence[int], limit: int) -> list[int]:
-    """`limit` dealt out in proportion to the sizes, by largest remainder; never more than there is."""
-    total = sum(sizes)
-    if limit >= total:
-        return list(sizes)
-    shares = [limit * size // total for size in sizes]
-    remainders = sorted(range(len(sizes)), key=lambda index: (-(limit * sizes[index] % total), index))
-    for index in remainders[: limit - sum(shares)]:
-        shares[index] += 1
-    return shares
-
-
-def _place_in_order(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}\0{name}".encode("utf-8", "replace")).digest()

@@ -14,6 +14,9 @@ from tritcoder.records import DIFFICULTIES, Difficulty, Problem, TestCase
 Split = Literal["train", "test"]
 Row = Mapping[str, Any]
 
+EXAMPLES_ONLY = "its tests are the statement's examples only"
+"""Said of rows whose field `tests` is `example-only`: they are no part of a full APPS result."""
+
 
 def problem_of(row: Row, where: str, max_tests: int = 0, max_solutions: int = 0) -> Problem:
     """Read one row.
@@ -37,6 +40,7 @@ def problem_of(row: Row, where: str, max_tests: int = 0, max_solutions: int = 0)
         difficulty=difficulty_of(row, where),
         url=_optional_text(row, "url", where),
         starter_code=_optional_text(row, "starter_code", where),
+        unsuitable=EXAMPLES_ONLY if row.get("tests") == "example-only" else "",
     )
     _check_utf8(problem, where)
     return problem

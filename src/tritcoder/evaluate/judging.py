@@ -54,7 +54,7 @@ def program_for(problem: Problem, completion: str, extract: bool = True) -> str:
     """
     code = extract_program(completion) if extract else completion
     if problem.check:
-        body = _continued(problem.starter_code, code)
+        body = _continued(problem.starter_code, code, problem.fn_name)
         before = f"{problem.preamble.rstrip()}\n\n" if problem.preamble else ""
         return f"{before}{body}\n\n{problem.check}\n\n__import__('os').write(1, b'{_proof(problem)}')\n"
     if problem.call_based and "__future__" not in code:
@@ -216,16 +216,35 @@ def _shown(output: Any) -> str:
     return text[:_SHOWN_CHARS]
 
 
-def _continued(starter: str, code: str) -> str:
+def _continued(starter: str, code: str, fn_name: str | None = None) -> str:
     """The starter code with the answer after it, be the answer its continuation or a program of its own."""
     if not starter:
         return code
+    if not starter.endswith("\n"):
+        return _line_continued(starter, code, fn_name)
     first = next((line for line in code.splitlines() if line.strip()), "")
     if first[:1] in (" ", "\t"):
         return starter + code
     if _is_whole(starter):
         return f"{starter.rstrip()}\n\n{code}"
     return code
+
+
+def _line_continued(starter: str, code: str, fn_name: str | None) -> str:
+    """The same for starter code that breaks off within a line: ODEX's `return `, or a docstring's last line.
+
+    An answer that defines the function itself stands alone. One that begins by writing the broken line, or its
+    indentation, once more (as chat models do, in their fences) replaces it; any other continues it.
+    """
+    if fn_name and re.search(rf"^(?:async )?def {re.escape(fn_name)}\b", code, re.MULTILINE):
+        return code
+    before, _, broken = starter.rpartition("\n")
+    indent = broken[: len(broken) - len(broken.lstrip())]
+    if broken[-1:].isspace():
+        if broken.strip() and code.lstrip().startswith(broken.strip() + " "):
+            return f"{before}\n{indent}{code.lstrip()}"
+        return f"{before}\n{code}" if not broken.strip() and code.startswith(indent) else starter + code
+    return f"{starter}\n{code}" if code[:1] in (" ", "\t") else starter + code
 
 
 def _is_whole(starter: str) -> bool:
