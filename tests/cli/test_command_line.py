@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tritcoder import __version__
+from tritcoder.cli.options import JailOptions
 from tritcoder.sandbox.jail import best_level
 
 Command = Callable[..., tuple[int, str, str]]
@@ -21,7 +22,7 @@ Command = Callable[..., tuple[int, str, str]]
 VERBS = {
     "run": "tritcoder.cli.run:run",
     "generate": "tritcoder.cli.generate:generate",
-    "evaluate apps": "tritcoder.cli.evaluate:apps",
+    "evaluate": "tritcoder.cli.evaluate:evaluate",
     "score": "tritcoder.cli.score:score",
     "report": "tritcoder.cli.report:report",
     "doctor": "tritcoder.cli.doctor:doctor",
@@ -55,12 +56,15 @@ def python(code: str, *arguments: str, **more: Any) -> subprocess.CompletedProce
 
 
 def parameters(target: str) -> dict[str, inspect.Parameter]:
-    """The parameters of a verb's function."""
+    """The parameters of a verb's function, those that verbs share taken apart."""
     module, name = target.split(":")
-    return dict(inspect.signature(getattr(import_module(module), name)).parameters)
+    found = dict(inspect.signature(getattr(import_module(module), name)).parameters)
+    if found.pop("jail", None):
+        found |= inspect.signature(JailOptions).parameters
+    return found
 
 
-@pytest.mark.parametrize("verb", ["", "evaluate", *VERBS])
+@pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help_answers_without_heavy_imports(verb: str) -> None:
     said = python(ASK_FOR_HELP, ",".join(HEAVY), *verb.split(), "--help")
     assert said.returncode == 0, said.stderr
@@ -179,12 +183,12 @@ def test_broken_connection_elsewhere_does_not_end_the_process(tritcoder: Command
         ours.send(b"x")
 
 
-@pytest.mark.parametrize("verb", ["generate", "evaluate apps", "score"])
+@pytest.mark.parametrize("verb", ["generate", "evaluate", "score"])
 def test_json_is_all_that_stands_on_standard_output(verb: str, tmp_path: Path, tritcoder: Command) -> None:
     (tmp_path / "s.jsonl").write_text('{"task_id": "35", "completion": "print(1)"}\n')
     lines: dict[str, list[object]] = {
         "generate": ["generate", "Add.", "--model", "naive:retrieval"],
-        "evaluate apps": ["evaluate", "apps", "--model", "naive:retrieval", "--limit", 1, "--output", tmp_path / "o"],
+        "evaluate": ["evaluate", "embedded", "--model", "naive:retrieval", "--limit", 1, "--output", tmp_path / "o"],
         "score": ["score", tmp_path / "s.jsonl"],
     }
     status, out, err = tritcoder(*lines[verb], "--json")

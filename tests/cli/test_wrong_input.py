@@ -64,8 +64,16 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run good.toml --frob 1", 2, "--frob", "tritcoder run --help"),
         ("run good.toml other.toml", 2, "other.toml", "tritcoder run --help"),
         ("run good.toml --runs", 2, "--runs", "tritcoder run --help"),
-        ("evaluate human", 2, "human", "tritcoder evaluate --help"),
-        ("evaluate apps", 2, "--model requires an argument", "tritcoder evaluate apps --help"),
+        ("evaluate", 2, "BENCHMARK requires an argument", "tritcoder evaluate --help"),
+        ("evaluate embedded", 2, "found neither", "--model naive:constant"),
+        ("evaluate embedded --gold --model naive:constant", 2, "found both", "--model"),
+        ("evaluate humaneva --gold", 2, "found 'humaneva'", "did you mean humaneval"),
+        ("evaluate humaneval --gold", 2, "expected a place to read HumanEval from", "--problems PATH"),
+        ("evaluate embedded --gold --attempts 0", 2, "--attempts must be at least 1", ""),
+        ("evaluate embedded --gold --sandbox none", 2, "--sandbox none lets programs do all", "--unsafe"),
+        ("evaluate embedded --gold --sandbox ful", 2, "no sandbox level is called 'ful'", "the levels are"),
+        ("evaluate embedded --gold --timeout 0", 2, "cpu_s must be above 0", ""),
+        ("{e} --exclude nowhere.json", 2, "nowhere.json cannot be read", "--gold"),
         ("generate hello --samples many", 2, "many", "tritcoder generate --help"),
         ("generate hello --temperature hot", 2, "hot", "tritcoder generate --help"),
         ("generate", 2, "PROMPT requires an argument", "tritcoder generate --help"),
@@ -98,12 +106,12 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run good.toml --set corpus.path=nowhere", 2, "no folder of source files at nowhere", ""),
         ("run good.toml --set problems.source=rows.jsonl", 2, "line 2, field question", "docs/data.md"),
         ("run good.toml --set problems.source=nowhere.jsonl", 2, "nowhere.jsonl", ""),
-        ("{e} --problems lines.jsonl", 2, "lines.jsonl, line 3: expected a JSON", ""),
-        ("{e} --problems rows.jsonl", 2, "line 2, field question", "docs/data.md"),
-        ("{e} --problems nowhere.jsonl", 2, "no data file at nowhere.jsonl", ""),
-        ("{e} --problems binary.jsonl", 2, "binary.jsonl, line 1", ""),
-        ("{e} --problems empty.jsonl", 2, "no problem of the test split", ""),
-        ("{e} --problems empty", 2, "there is no test split", ""),
+        ("evaluate apps --model naive:constant --problems lines.jsonl", 2, "lines.jsonl, line 3: expected a JSON", ""),
+        ("evaluate apps --model naive:constant --problems rows.jsonl", 2, "line 2, field question", "docs/data.md"),
+        ("evaluate apps --model naive:constant --problems nowhere.jsonl", 2, "no data file at nowhere.jsonl", ""),
+        ("evaluate apps --model naive:constant --problems binary.jsonl", 2, "binary.jsonl, line 1", ""),
+        ("evaluate apps --model naive:constant --problems empty.jsonl", 2, "no problem of the test split", ""),
+        ("evaluate apps --model naive:constant --problems empty", 2, "there is no test split", ""),
         ("{e} --train-problems nowhere.jsonl", 2, "no data file at nowhere.jsonl", ""),
         ("score nowhere.jsonl", 2, "nowhere.jsonl cannot be read", ""),
         ("score empty", 2, "empty cannot be read", ""),
@@ -123,7 +131,7 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("generate hello --model {m} --max-tokens 0", 2, "max_tokens must be at least 1", ""),
         ("{e} --samples 0", 2, "samples must be at least 1, found 0", ""),
         ("{e} --temperature -1", 2, "temperature must be 0 or more", ""),
-        ("{e} --limit -1", 2, "test_limit must be 0 or more, found -1", ""),
+        ("{e} --limit -1", 2, "the limit must be 0 or more, found -1", ""),
         ("{e} --timeout 0", 2, "cpu_s must be above 0, found 0.0", ""),
         ("{e} --workers -1", 2, "workers must be 0 or more, found -1", ""),
         ("score strange.jsonl --timeout -1", 2, "cpu_s must be above 0, found -1.0", ""),
@@ -138,8 +146,8 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("generate hello --model [bold]", 2, "[bold] does not exist", ""),
         ("generate hello --model naive:wise", 2, "no rival called 'naive:wise'", "did you mean naive:"),
         ("generate hello --model nave:constant", 2, "nave:constant", "naive:"),
-        ("evaluate apps --model naive:wise", 2, "no rival called 'naive:wise'", "did you mean naive:"),
-        ("evaluate apps --model nowhere", 2, "nowhere does not exist", ""),
+        ("evaluate embedded --model naive:wise", 2, "no rival called 'naive:wise'", "did you mean naive:"),
+        ("evaluate embedded --model nowhere", 2, "nowhere does not exist", ""),
         # places that cannot be written
         ("run good.toml --runs file", 1, "a file stands where a folder should be", "choose another place"),
         ("run good.toml --directory file", 1, "a file stands where a folder should be", "choose another place"),
@@ -150,7 +158,7 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_wrong_input_gets_one_sentence(
     place: Path, tritcoder: Command, line: str, status: int, told: str, hint: str
 ) -> None:
-    line = line.replace("{m}", str(place / "model")).replace("{e}", "evaluate apps --model naive:constant")
+    line = line.replace("{m}", str(place / "model")).replace("{e}", "evaluate embedded --model naive:constant")
     said = tritcoder(*shlex.split(line))
     message, advice = one_sentence(said, status)
     assert told in message
@@ -240,7 +248,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     "line",
     [
         "run good.toml --directory here",
-        "evaluate apps --model naive:constant --output here",
+        "evaluate embedded --model naive:constant --output here",
     ],
 )
 def test_full_disk_is_one_sentence_and_leaves_no_half_file(

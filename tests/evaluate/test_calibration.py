@@ -39,14 +39,13 @@ PROBLEMS = {
         problem("blank solution", "  \n"),
         problem("checked", "def f(): return 1", tests=(), check="assert f() == 1"),
         problem("checked, fails", "def f(): return 2", tests=(), check="assert f() == 1"),
-        problem("unfit by the data", RIGHT),
+        problem("unfit by the data", RIGHT, unsuitable="only examples"),
     )
 }
-UNSUITABLE = {"unfit by the data": ("partial_tests", "the examples of the statement only")}
 
 
 def run(jails: Any, **more: Any) -> Calibration:
-    return calibrate(PROBLEMS, "made up", unsuitable=UNSUITABLE, open_jail=jails, **more)
+    return calibrate(PROBLEMS, "made up", open_jail=jails, **more)
 
 
 def test_problems_are_left_out_for_the_reason_that_applies(jails: Any) -> None:
@@ -56,11 +55,12 @@ def test_problems_are_left_out_for_the_reason_that_applies(jails: Any) -> None:
         "none is right": "solutions_fail",
         "no tests": "no_tests",
         "checked, fails": "solutions_fail",
-        "unfit by the data": "partial_tests",
+        "unfit by the data": "unsuitable",
     }
     assert found.exclusions.excluded["none is right"] == Exclusion(
         "solutions_fail", "interview", "the best of 3 solutions: 1 passed, 1 wrong_answer"
     )
+    assert found.exclusions.excluded["unfit by the data"].detail == "only examples"
     assert (found.verified, found.unverified) == (3, 2)
     assert sorted(outcome.problem_id for outcome in found.failing) == [
         "checked, fails",
@@ -116,7 +116,7 @@ def test_the_list_survives_its_file(jails: Any, tmp_path: Path) -> None:
     assert back.source == str(path)
     told = json.loads(path.read_text())
     assert (told["n_problems"], told["n_kept"], told["verified"], told["unverified"]) == (10, 5, 3, 2)
-    assert told["reasons"] == {"no_tests": 1, "partial_tests": 1, "solutions_fail": 3}
+    assert told["reasons"] == {"no_tests": 1, "solutions_fail": 3, "unsuitable": 1}
     assert told["signature"]["machine"]
 
 
@@ -142,14 +142,14 @@ def test_a_missing_list_is_refused_in_one_sentence(tmp_path: Path) -> None:
 
 def test_shares_kept_counts_by_difficulty_and_names_reasons(jails: Any) -> None:
     without = shares_kept(PROBLEMS.values(), None)
-    assert without["problems"]["all"] == {"n": 9, "of": 10}
+    assert without["problems"]["all"] == {"n": 8, "of": 10}
     assert without["problems"]["competition"] == {"n": 0, "of": 1}
-    assert without["reasons"] == {"no_tests": 1}
+    assert without["reasons"] == {"no_tests": 1, "unsuitable": 1}
     assert without["list"] is None
     with_list = shares_kept(PROBLEMS.values(), run(jails).exclusions)
     assert with_list["problems"]["all"] == {"n": 5, "of": 10}
     assert with_list["problems"]["interview"] == {"n": 0, "of": 1}
-    assert with_list["reasons"] == {"no_tests": 1, "partial_tests": 1, "solutions_fail": 3}
+    assert with_list["reasons"] == {"no_tests": 1, "solutions_fail": 3, "unsuitable": 1}
 
 
 def test_digest_depends_on_the_ids_alone() -> None:

@@ -1,12 +1,14 @@
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tritcoder.evaluate.apps import evaluate, read_samples, write_samples
+from tritcoder.evaluate.calibration import Exclusion, Exclusions
 from tritcoder.records import Completion, Likelihood, Problem, TestCase
 from tritcoder.sandbox.limits import Limits
 
@@ -67,6 +69,26 @@ def test_a_model_that_wrote_nothing_has_a_score_file_too(jails: Any) -> None:
     found = evaluate(PROBLEMS, [], model="m", kind="x", benchmark="apps", open_jail=jails)
     assert (found["n_problems"], found["table"], found["bleu"]["corpus"]) == (0, {}, None)
     assert not jails.opened
+
+
+def test_problems_that_do_not_count_are_left_out_and_told(jails: Any) -> None:
+    named = {"model": "m", "kind": "x", "benchmark": "apps", "open_jail": jails}
+    listed = Exclusions("apps", {"b": Exclusion("solutions_fail", "interview")}, "list.json")
+    found = evaluate(PROBLEMS, GIVEN, exclusions=listed, **named)
+    assert found["left_out"]["excluded"] == 1
+    assert (found["n_problems"], found["kept"]["problems"]["all"]) == (2, {"n": 2, "of": 3})
+    assert (found["kept"]["list"], found["kept"]["source"]) == (listed.digest, "list.json")
+    unfit = {name: replace(row, unsuitable="half of the tests") for name, row in PROBLEMS.items()}
+    found = evaluate(unfit, GIVEN, **named)
+    assert (found["n_problems"], found["kept"]["reasons"]) == (0, {"unsuitable": 3})
+    assert found["bleu"]["n"] == 0
+
+
+def test_programs_need_no_extracting(jails: Any) -> None:
+    named = {"model": "m", "kind": "x", "benchmark": "apps", "open_jail": jails}
+    program = Completion("b", 0, "# ```python\n# print(0)\n# ```\n" + GIVEN[1].text, "stop")
+    found, expected = evaluate(PROBLEMS, [program], extract=False, **named), evaluate(PROBLEMS, GIVEN[1:2], **named)
+    assert found["table"] == expected["table"]
 
 
 def test_samples_written_by_one_step_are_scored_by_another(jails: Any, tmp_path: Path) -> None:

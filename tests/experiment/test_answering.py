@@ -9,13 +9,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tritcoder.data.config import ProblemsConfig
+from tritcoder.data.benchmarks import open_benchmark
 from tritcoder.errors import DatasetError, StorageError
-from tritcoder.experiment.config import EvaluateConfig, ExperimentConfig
-from tritcoder.experiment.measuring import evaluate_alone, file_name, write_answers
+from tritcoder.experiment.benchmarking import Exam, measure
+from tritcoder.experiment.config import EvaluateConfig
+from tritcoder.experiment.measuring import file_name, write_answers
 from tritcoder.experiment.opening import model_directory
 from tritcoder.protocols import OnText
 from tritcoder.records import Completion, Prompt, Sampling
+from tritcoder.sandbox.jail import open_jail
 
 
 class Silent:
@@ -49,13 +51,13 @@ class Echo:
 
 
 PROMPTS = [Prompt(f"answer {task}", task_id=task, sample=sample) for task in ("1", "b", "ü") for sample in range(2)]
-CONFIG = ExperimentConfig(name="test", evaluate=EvaluateConfig(samples=2))
+SETTINGS = EvaluateConfig(samples=2)
 
 
 def answer(path: Path, prompts: Sequence[Prompt] = PROMPTS) -> list[tuple[str, int]]:
     """Write what is missing; returns for which prompts the generator was asked."""
     echo = Echo()
-    facts = write_answers(echo, prompts, CONFIG, path, Silent())
+    facts = write_answers(echo, prompts, SETTINGS, path, Silent())
     assert facts["samples"] == len(prompts)
     return echo.asked
 
@@ -131,15 +133,12 @@ def test_file_names_hold_no_separator(model: str, name: str) -> None:
 def test_directory_called_like_an_arm_is_a_directory(
     untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`cd runs/demo; tritcoder evaluate apps --model ternary`."""
+    """`cd runs/demo; tritcoder evaluate embedded --model ternary`."""
     (tmp_path / "ternary").mkdir()
     (tmp_path / "ternary" / "model").symlink_to(untrained)
     monkeypatch.chdir(tmp_path)
     assert model_directory(Path("ternary")) == Path("ternary/model")
-    config = ExperimentConfig(
-        name="one",
-        problems=ProblemsConfig(test_limit=1, max_tests=1),
-        evaluate=EvaluateConfig(sampling=Sampling(max_tokens=2), workers=1),
-    )
-    score = evaluate_alone(config, "ternary", tmp_path / "measured", Silent())
+    settings = EvaluateConfig(sampling=Sampling(max_tokens=2), workers=1)
+    exam = Exam(open_benchmark("embedded", limit=1), "ternary", settings, open_jail)
+    score = measure(exam, tmp_path / "measured", Silent())
     assert (score["kind"], score["table"]["all"]["n"]) == ("model", 1)

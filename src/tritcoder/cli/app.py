@@ -37,8 +37,7 @@ VERBS = {
     "doctor": "Say what this machine offers.",
 }
 for _place, (_verb, _help) in enumerate(VERBS.items()):
-    _target = "app" if _verb == "evaluate" else _verb
-    app.command(f"tritcoder.cli.{_verb}:{_target}", name=_verb, help=_help, sort_key=_place)
+    app.command(f"tritcoder.cli.{_verb}:{_verb}", name=_verb, help=_help, sort_key=_place)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

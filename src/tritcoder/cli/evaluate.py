@@ -1,22 +1,30 @@
-"""`tritcoder evaluate`: a model on a benchmark."""
+"""`tritcoder evaluate`: a model, or the human solutions, on a benchmark."""
 
 import json
-import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from tritcoder.records import Run, Sampling
+from tritcoder.cli.options import JailOptions, exclusion_list
+from tritcoder.records import Sampling
 
-app = App(name="evaluate", help="Measure a model on a benchmark.")
+if TYPE_CHECKING:
+    from tritcoder.data.benchmarks import Benchmark
+    from tritcoder.experiment.config import EvaluateConfig
+    from tritcoder.records import Problem
+
+_DEFAULT_JAIL = JailOptions()
 
 
-@app.command
-def apps(
+def evaluate(
+    benchmark: str,
+    /,
     *,
-    model: str,
-    problems: str = "embedded",
+    model: str = "",
+    gold: bool = False,
+    problems: str = "",
     train_problems: str = "",
     limit: int = 0,
     samples: int = 1,
@@ -25,19 +33,26 @@ def apps(
     top_k: int = 0,
     seed: int = 0,
     max_tokens: int = 256,
-    timeout: float = 4.0,
+    prompt: Literal["auto", "published", "problem"] = "auto",
     batch_size: int = 32,
-    workers: int = 0,
+    attempts: int = 5,
+    exclude: Path | None = None,
+    jail: JailOptions = _DEFAULT_JAIL,
+    resume: Annotated[bool, Parameter(negative="--fresh")] = True,
     output: Path | None = None,
     json_: Annotated[bool, Parameter(name="--json")] = False,
 ) -> None:
-    """Answer the test problems, run the answers in a jail, and print every measure.
+    """Answer a benchmark's problems, run the answers in a jail, and print every measure.
 
-    Samples and scores are files in the output folder; given again, the command goes on where it stopped.
+    With --gold the human solutions are run instead of a model's answers, and the problems that reject all of theirs
+    are written to exclusions.json, for --exclude. Answers and verdicts are files in the output folder; given again,
+    the command goes on where it stopped.
 
     Args:
+        benchmark: apps, humaneval, humaneval+, mbpp, mbpp+, leetcode, ..., or embedded for our own problems.
         model: a run directory, a model directory, or a rival such as naive:constant, hf:PATH, gemini:NAME.
-        problems: embedded, hub, or a path of APPS' test problems (.jsonl[.gz], the authors' folder or archive).
+        gold: run the human solutions, to find the problems that cannot be used.
+        problems: where the problems lie; default: the folder that TRITCODER_DATA names. For APPS also hub.
         train_problems: training problems for the naive rivals; default: those that belong to PROBLEMS.
         limit: at most this many problems, sampled evenly over the difficulties; 0 for all.
         samples: answers for each problem.
@@ -46,47 +61,107 @@ def apps(
         top_k: sample among this many likeliest tokens; 0 for all.
         seed: decides samples and the chosen problems.
         max_tokens: length of an answer at the most.
-        timeout: processor seconds that a program may take for one test.
+        prompt: how problems are put; published: in the benchmark's own form; problem: as any other problem;
+            auto: published, but for naive rivals.
         batch_size: answers written at once.
-        workers: jails at once; 0 for one a core.
-        output: where samples and scores go; default evaluations/MODEL.
+        attempts: with --gold: solutions tried of each problem.
+        exclude: leave out the problems of this list.
+        jail: how programs are run.
+        resume: go on where an earlier, interrupted command stopped; --fresh begins anew.
+        output: where answers, verdicts and scores go; default evaluations/BENCHMARK/MODEL.
         json_: print the score file instead of a table.
     """
-    from tritcoder.cli.view import LiveView
-    from tritcoder.data.config import ProblemsConfig
-    from tritcoder.experiment.config import EvaluateConfig, ExperimentConfig
-    from tritcoder.experiment.measuring import evaluate_alone, file_name
-    from tritcoder.sandbox.limits import Limits
+    from tritcoder.data.benchmarks import open_benchmark
+    from tritcoder.experiment.config import EvaluateConfig
+    from tritcoder.experiment.measuring import file_name
 
-    sampling = Sampling(max_tokens, temperature, top_p, top_k, seed)
+    _require_one(model, gold)
     settings = EvaluateConfig(
         samples=samples,
-        sampling=sampling,
+        sampling=Sampling(max_tokens, temperature, top_p, top_k, seed),
         batch_size=batch_size,
-        workers=workers or os.cpu_count() or 1,
-        limits=Limits(cpu_s=timeout, wall_s=2.5 * timeout),
+        workers=jail.n_workers(),
+        limits=jail.limits(),
     )
-    source = ProblemsConfig(source=problems, train=train_problems, test_limit=limit, seed=seed)
-    config = ExperimentConfig(name=file_name(model), problems=source, evaluate=settings)
-    place = output or Path("evaluations") / file_name(model)
+    opened = open_benchmark(benchmark, problems, limit=limit, seed=seed)
+    place = output or Path("evaluations") / file_name(benchmark) / (file_name(model) if model else "gold")
+    if not resume:
+        _forget(place)
+    if gold:
+        return _calibrate(opened, settings, jail, place, attempts, json_)
+    from tritcoder.cli.score_table import as_table
+    from tritcoder.cli.view import LiveView
+    from tritcoder.experiment.benchmarking import Exam, measure
+
+    exam = Exam(
+        opened,
+        model,
+        settings,
+        jail.opener(),
+        exclusion_list(exclude, benchmark),
+        published_prompt=prompt == "published" or (prompt == "auto" and not model.startswith("naive:")),
+        training=_training(opened, train_problems),
+    )
     with LiveView() as view:
-        score = evaluate_alone(config, model, place, view)
+        score = measure(exam, place, view)
     print(json.dumps(score, indent=1, ensure_ascii=False) if json_ else as_table(score))
+    return None
 
 
-def as_table(score: dict[str, Any]) -> str:
-    """The row of the result table, then both accuracies by difficulty."""
-    from tritcoder.report.table import as_text, result_rows
+def _require_one(model: str, gold: bool) -> None:
+    from tritcoder.errors import AskedWronglyError
 
-    run = Run(name=score["model"], directory="", manifest={}, scores=[score])
-    lines = [as_text(result_rows(run)), "", f"{'difficulty':<14} {'problems':>8} {'average':>24} {'strict':>24}"]
-    for difficulty, cells in score["table"].items():
-        lines.append(f"{difficulty:<14} {cells['n']:>8} {_cell(cells['average']):>24} {_cell(cells['strict']):>24}")
-    lines.append(f"sandbox level: {', '.join(score['isolation']) or 'nothing was run'}; 95 % intervals over problems")
-    if score["bleu"]:
-        lines.append(f"BLEU: corpus level against all solutions, {score['bleu']['signature']}")
-    return "\n".join(lines)
+    if bool(model) == gold:
+        raise AskedWronglyError(
+            "either --model says which model is measured, or --gold runs the human solutions; "
+            + ("found both" if gold else "found neither"),
+            "for example --model runs/demo, --model naive:constant, --model hf:PATH",
+        )
 
 
-def _cell(cell: dict[str, float]) -> str:
-    return f"{100 * cell['value']:.2f} % [{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]"
+def _training(benchmark: "Benchmark", train_problems: str) -> "Callable[[], Sequence[Problem]]":
+    """Reads the training problems when somebody asks for them."""
+
+    def read() -> "Sequence[Problem]":
+        from tritcoder.data.apps import read_problems
+        from tritcoder.data.benchmarks import open_benchmark
+        from tritcoder.data.config import ProblemsConfig
+
+        if train_problems:
+            return read_problems(ProblemsConfig(train=train_problems), "train")
+        if benchmark.name == "embedded":
+            return read_problems(ProblemsConfig(source="embedded"), "train")
+        return open_benchmark("apps-train", "hub" if benchmark.source == "hub" else "").problems
+
+    return read
+
+
+def _forget(place: Path) -> None:
+    """Remove what an earlier command left, and nothing else that may lie there."""
+    import shutil
+
+    for name in ("samples", "scores", "stages"):
+        shutil.rmtree(place / name, ignore_errors=True)
+    for name in ("gold.outcomes.jsonl", "exclusions.json"):
+        (place / name).unlink(missing_ok=True)
+
+
+def _calibrate(
+    benchmark: "Benchmark", settings: "EvaluateConfig", jail: JailOptions, place: Path, attempts: int, json_: bool
+) -> None:
+    from tritcoder.cli.gold_table import as_table
+    from tritcoder.cli.view import LiveView
+    from tritcoder.errors import AskedWronglyError
+    from tritcoder.experiment.benchmarking import calibrate_alone
+
+    if attempts < 1:
+        raise AskedWronglyError(f"--attempts must be at least 1, found {attempts}")
+    if not any(problem.solutions for problem in benchmark.problems):
+        raise AskedWronglyError(
+            f"{benchmark.title} comes without human solutions, so that they cannot be run",
+            "score it without an exclusion list",
+        )
+    with LiveView() as view:
+        found = calibrate_alone(benchmark, settings, jail.opener(), place, view, attempts)
+    path, n_problems = place / "exclusions.json", len(benchmark.problems)
+    print(path.read_text(encoding="utf-8") if json_ else as_table(found, benchmark.title, n_problems, path))

@@ -27,7 +27,7 @@ class JailOptions:
     """Seconds on the clock after which a program that sleeps is stopped; 0 for two and a half times the timeout."""
     memory: int = 512
     """MiB that a program may have, beyond the interpreter's."""
-    output: int = 4
+    output_limit: int = 4
     """MiB that a program may print."""
     workers: int = 0
     """Jails at once; 0 for one a core."""
@@ -44,7 +44,7 @@ class JailOptions:
         """
         from tritcoder.sandbox.limits import Limits
 
-        return Limits(self.timeout, self.wall or 2.5 * self.timeout, self.memory * MIB, self.output * MIB)
+        return Limits(self.timeout, self.wall or 2.5 * self.timeout, self.memory * MIB, self.output_limit * MIB)
 
     def n_workers(self) -> int:
         """Jails at once."""
@@ -72,7 +72,8 @@ class JailOptions:
                 if not self.unsafe:
                     raise SandboxError(error.message, f"{error.hint}; or --unsafe, for programs you trust") from None
                 level = "none"
-        open_jail(level).close()
+        else:
+            open_jail(level).close()
         return lambda: open_jail(level)
 
 

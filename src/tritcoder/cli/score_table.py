@@ -1,6 +1,6 @@
 """The terminal's picture of a score file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MEASURES = ("average", "strict", "average_apps", "strict_apps")
@@ -9,11 +9,16 @@ _HEADINGS = ("average", "strict", "average (apps)", "strict (apps)", "per test")
 
 def as_table(score: dict[str, Any]) -> str:
     """Both accuracies by both comparisons and by difficulty, and all that must be known to read them."""
+    return "\n".join([f"{score['model']} on {score['benchmark']}", "", *difficulty_lines(score), "", *_notes(score)])
+
+
+def difficulty_lines(score: Mapping[str, Any]) -> list[str]:
+    """A line for each difficulty, and one for all: problems, and the accuracies by both comparisons, in percent."""
     rows = [["", "problems", *_HEADINGS]]
     for difficulty, cells in score["table"].items():
         measures = [_cell(cells[name]) for name in _MEASURES]
         rows.append([difficulty, f"{cells['n']:,}", *measures, f"{100 * cells['average_micro']:.2f}"])
-    return "\n".join([f"{score['model']} on {score['benchmark']}", "", *_columns(rows), "", *_notes(score)])
+    return _columns(rows)
 
 
 def _cell(cell: dict[str, float]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tritcoder.config import plain
 from tritcoder.evaluate.bleu import bleu
-from tritcoder.evaluate.calibration import Exclusions, shares_kept
+from tritcoder.evaluate.calibration import Exclusions, left_out, shares_kept
 from tritcoder.evaluate.extract import extract_program
 from tritcoder.evaluate.judging import MAX_TIME_LIMITS, OpenJail
 from tritcoder.evaluate.metrics import summarise
@@ -44,8 +44,8 @@ def evaluate(
     """Score the completions of one model and gather all measures into the JSON of its score file.
 
     Completions that ended in an error (a service that refused, not a model that failed) are counted
-    under `finish_reasons` and left out of everything else; those for problems on the exclusion list are
-    counted under `left_out`, not run, and have no part in accuracies and BLEU.
+    under `finish_reasons` and left out of everything else; those for problems that are unsuitable or on the
+    exclusion list are counted under `left_out`, not run, and have no part in accuracies and BLEU.
 
     Args:
         problems: by problem_id; all that the benchmark has.
@@ -70,9 +70,9 @@ def evaluate(
     """
     limits = limits or Limits()
     given = list(completions)
-    excluded = exclusions.excluded if exclusions else {}
     sound = [completion for completion in given if completion.finish_reason != "error"]
-    written = [completion for completion in sound if completion.task_id not in excluded]
+    without = {name for name, problem in problems.items() if left_out(problem, exclusions) not in ("", "no_tests")}
+    written = [completion for completion in sound if completion.task_id not in without]
     outcomes = score(
         problems,
         written,

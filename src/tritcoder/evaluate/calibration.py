@@ -26,10 +26,10 @@ ATTEMPTS = 5
 """So many solutions of a problem are tried before it is given up: some data sets list broken ones first."""
 
 REASONS = {
+    "listed": "a list written by hand names it",
     "no_tests": "there is no test",
-    "partial_tests": "the tests are a part of those that were published",
+    "unsuitable": "the data set shows that no result on it counts",
     "solutions_fail": "no solution passes every test",
-    "not_runnable": "it needs what the jail does not have",
 }
 """Why a problem is left out."""
 
@@ -45,7 +45,7 @@ class Exclusion:
     """One of REASONS."""
     difficulty: str
     detail: str = ""
-    """What the solutions did, for people."""
+    """What the data set says, or what the solutions did; for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,6 @@ def calibrate(
     problems: Mapping[str, Problem],
     benchmark: str,
     *,
-    unsuitable: Mapping[str, tuple[str, str]] | None = None,
     attempts: int = ATTEMPTS,
     path: Path | None = None,
     workers: int = 1,
@@ -97,7 +96,6 @@ def calibrate(
     Args:
         problems: by problem_id.
         benchmark: its name, for the list.
-        unsuitable: problems that the data itself shows to be unfit, with reason and detail.
         attempts: solutions tried of each problem at the most.
         path: the outcomes file, for resuming; see `score`.
         workers: jails at once.
@@ -130,7 +128,7 @@ def calibrate(
         for outcome in outcomes:
             if outcome.results and _better(outcome, best.get(outcome.problem_id)):
                 best[outcome.problem_id] = outcome
-    return _conclude(problems, benchmark, unsuitable or {}, solutions, best, firsts)
+    return _conclude(problems, benchmark, solutions, best, firsts)
 
 
 def write_exclusions(path: Path, calibration: Calibration, limits: Limits, attempts: int, total: int) -> None:
@@ -183,14 +181,13 @@ def read_exclusions(path: Path) -> Exclusions:
 def _conclude(
     problems: Mapping[str, Problem],
     benchmark: str,
-    unsuitable: Mapping[str, tuple[str, str]],
     solutions: Mapping[str, Sequence[str]],
     best: Mapping[str, Outcome],
     firsts: Sequence[Outcome],
 ) -> Calibration:
     excluded: dict[str, Exclusion] = {}
     for name, problem in problems.items():
-        found = unsuitable.get(name) or _fault(problem, solutions[name], best.get(name))
+        found = _known_fault(problem) or _proven_fault(best.get(name), len(solutions[name]))
         if found is not None:
             excluded[name] = Exclusion(found[0], problem.difficulty, found[1])
     kept = [name for name in problems if name not in excluded]
@@ -205,15 +202,18 @@ def _conclude(
     )
 
 
-def _fault(problem: Problem, solutions: Sequence[str], best: Outcome | None) -> tuple[str, str] | None:
-    """Why a problem cannot be used, if it cannot; a jail that broke down proves nothing."""
+def _known_fault(problem: Problem) -> tuple[str, str] | None:
+    """Why a problem cannot be used, as far as the data set tells."""
     if not problem.tests and not problem.check:
         return "no_tests", ""
-    if best is None or best.strict or not solutions:
+    return ("unsuitable", problem.unsuitable) if problem.unsuitable else None
+
+
+def _proven_fault(best: Outcome | None, n_solutions: int) -> tuple[str, str] | None:
+    """Why a problem cannot be used, as its solutions prove; a jail that broke down proves nothing."""
+    if best is None or best.strict or any(row.verdict is Verdict.SANDBOX_FAILED for row in best.results):
         return None
-    if any(result.verdict is Verdict.SANDBOX_FAILED for result in best.results):
-        return None
-    return "solutions_fail", _told(best, len(solutions))
+    return "solutions_fail", _told(best, n_solutions)
 
 
 def _told(outcome: Outcome, n_solutions: int) -> str:
@@ -242,6 +242,15 @@ def _of_round(number: int, on_progress: OnRound | None) -> Callable[[Standing], 
     return lambda standing: on_progress(number, standing)
 
 
+def left_out(problem: Problem, exclusions: Exclusions | None) -> str:
+    """Why a problem does not count, one of REASONS; empty if it does."""
+    fault = exclusions.excluded.get(problem.problem_id) if exclusions else None
+    if fault is not None:
+        return fault.reason or "listed"
+    known = _known_fault(problem)
+    return known[0] if known else ""
+
+
 def shares_kept(problems: Iterable[Problem], exclusions: Exclusions | None) -> dict[str, Any]:
     """How many problems a score may count, by difficulty, `{"all": {"n": 5, "of": 6}}`, and why not the others."""
     total: Counter[str] = Counter()
@@ -249,9 +258,7 @@ def shares_kept(problems: Iterable[Problem], exclusions: Exclusions | None) -> d
     reasons: Counter[str] = Counter()
     for problem in problems:
         total.update(("all", problem.difficulty))
-        fault = exclusions.excluded.get(problem.problem_id) if exclusions else None
-        reason = fault.reason if fault else "" if problem.tests or problem.check else "no_tests"
-        if reason:
+        if reason := left_out(problem, exclusions):
             reasons[reason] += 1
         else:
             kept.update(("all", problem.difficulty))

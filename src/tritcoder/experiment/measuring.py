@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tritcoder.config import plain
-from tritcoder.data.apps import problems_identity, read_problems
+from tritcoder.data.apps import read_problems
 from tritcoder.errors import storage_errors
 from tritcoder.evaluate import apps
 from tritcoder.evaluate.outcomes import outcome_from_json
 from tritcoder.evaluate.samples import read_samples, sample_to_json
-from tritcoder.experiment.config import ExperimentConfig
+from tritcoder.experiment.config import EvaluateConfig, ExperimentConfig
 from tritcoder.experiment.opening import (
     has_likelihoods,
     is_baseline,
-    model_directory,
-    model_identity,
     open_generator,
     open_text_model,
 )
@@ -46,11 +44,11 @@ def answer_problems(config: ExperimentConfig, model: str, directory: Path, watch
     path = directory / "samples" / f"{file_name(model)}.jsonl"
     problems = read_problems(config.problems, "test")
     prompts = [problem.prompt(sample) for problem in problems for sample in range(config.evaluate.samples)]
-    return write_answers(open_for_measuring(config, model, directory), prompts, config, path, watcher)
+    return write_answers(open_for_measuring(config, model, directory), prompts, config.evaluate, path, watcher)
 
 
 def write_answers(
-    generator: Generator, prompts: Sequence[Prompt], config: ExperimentConfig, path: Path, watcher: Watcher
+    generator: Generator, prompts: Sequence[Prompt], settings: EvaluateConfig, path: Path, watcher: Watcher
 ) -> Facts:
     """Append what is missing to a samples file; returns how fast that went."""
     with storage_errors(path):
@@ -61,7 +59,7 @@ def write_answers(
     todo = [prompt for prompt in prompts if (prompt.task_id, prompt.sample) not in done]
     began, n_tokens = time.monotonic(), 0
     with storage_errors(path), path.open("a", encoding="utf-8") as file:
-        for count, completion in enumerate(generator.generate(todo, config.evaluate.sampling), start=1):
+        for count, completion in enumerate(generator.generate(todo, settings.sampling), start=1):
             file.write(json.dumps(sample_to_json(completion), ensure_ascii=False) + "\n")
             file.flush()
             n_tokens += completion.n_tokens
@@ -89,7 +87,7 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
         problems,
         read_samples(directory / "samples" / f"{name}.jsonl"),
         model=model,
-        kind=_kind(config, model),
+        kind=kind_of(model, config.arms),
         benchmark=_benchmark(config),
         path=directory / "scores" / f"{name}.outcomes.jsonl",
         workers=config.evaluate.workers or os.cpu_count() or 1,
@@ -106,8 +104,9 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
     }
 
 
-def _kind(config: ExperimentConfig, model: str) -> str:
-    if model in config.arms:
+def kind_of(model: str, arms: Sequence[str] = ()) -> str:
+    """How reports group a model: an arm by its name, a rival by its family, else `model`."""
+    if model in arms:
         return model
     if not is_baseline(model):
         return "model"
@@ -118,18 +117,6 @@ def _kind(config: ExperimentConfig, model: str) -> str:
 def _benchmark(config: ExperimentConfig) -> str:
     embedded = (config.problems.test or config.problems.source) == "embedded"
     return "embedded problems" if embedded else "APPS"
-
-
-def evaluate_alone(config: ExperimentConfig, model: str, directory: Path, watcher: Watcher) -> dict[str, Any]:
-    """A model outside any run: answers, verdicts and measures in a folder of their own, which may be resumed."""
-    settings = [model, model_identity(model), plain(config.problems), problems_identity(config.problems)]
-    if model in config.arms:  # a directory that happens to be called so, and no arm of a run
-        model = str(model_directory(Path(model)))
-    cache = StageCache(directory, watcher)
-    cache.run(answer_and_score(config, model, directory, cache, (), settings))
-    path = directory / "scores" / f"{file_name(model)}.json"
-    score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return score
 
 
 def answer_and_score(
