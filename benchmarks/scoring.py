@@ -248,6 +248,14 @@ def table(name: str, n_tests: int, rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def bounds(result: dict[str, Any]) -> str:
+    """The ceiling and the times to a first verdict, for people."""
+    lines = [f"\nceiling, forks a second: {result['ceiling_forks_per_second']['median']:.0f}", "first verdict, ms:"]
+    return "\n".join(
+        lines + [f"  {name:40} {found['median']:>6.0f}" for name, found in result["first_verdict_ms"].items()]
+    )
+
+
 def default_workers() -> list[int]:
     """1, 2, 4, ... and all cores."""
     cores = os.cpu_count() or 1
@@ -290,9 +298,9 @@ def main() -> None:
         result["workloads"][name] = {"problems": len(problems), "tests": n_tests, "rows": rows}
         tables.append(table(name, n_tests, rows))
         print(tables[-1], file=sys.stderr)
-    if asked.quick:
-        print(json.dumps({name: result[name] for name in ("ceiling_forks_per_second", "first_verdict_ms")}, indent=1))
-    else:
+    tables.append(bounds(result))
+    print(tables[-1], file=sys.stderr)
+    if not asked.quick:
         write_result("scoring", QUESTION, result, "\n".join(tables))
 
 
