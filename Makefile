@@ -25,9 +25,12 @@ format: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev
+bench: .venv/.dev sandbox
 	$(BIN)/python benchmarks/bit_linear.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/verdict_stability.py
+	$(BIN)/python benchmarks/scoring_at_scale.py --problems 500
 
 # Two environments of their own, because the two versions cannot live in one.
 compat: .venv/.dev
