@@ -179,6 +179,8 @@ class TestResult:
     """The last line of a traceback, for people."""
     apps_lenient: bool = False
     """Whether the APPS authors' more forgiving comparison accepts the output."""
+    tests_inside: bool = False
+    """Whether the check ran in the program's own process, where a hostile program can feign success."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run good.toml --set corpus.path=nowhere", 2, "no folder of source files at nowhere", ""),
         ("run good.toml --set problems.source=rows.jsonl", 2, "line 2, field question", "docs/data.md"),
         ("run good.toml --set problems.source=nowhere.jsonl", 2, "nowhere.jsonl", ""),
-        ("evaluate apps --model naive:constant --problems lines.jsonl", 2, "lines.jsonl, line 3: expected a JSON", ""),
+        ("evaluate apps --model naive:constant --problems lines.jsonl", 2, "lines.jsonl, line 3: expected a", ""),
         ("evaluate apps --model naive:constant --problems rows.jsonl", 2, "line 2, field question", "docs/data.md"),
         ("evaluate apps --model naive:constant --problems nowhere.jsonl", 2, "no data file at nowhere.jsonl", ""),
         ("evaluate apps --model naive:constant --problems binary.jsonl", 2, "binary.jsonl, line 1", ""),

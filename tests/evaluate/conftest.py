@@ -22,10 +22,10 @@ class FakeJail:
         self.thread = threading.get_ident()
         self.closed = False
 
-    def run(self, program: str, stdin: str, limits: Limits) -> Execution:
-        """As the sandbox runs a program on standard input."""
+    def run(self, program: str, stdin: str, limits: Limits, **more: Any) -> Execution:
+        """As the sandbox runs a program on standard input; with more names than usual."""
         self.log.append((program, stdin))
-        return self._execute(program, stdin, lambda names: None)
+        return self._execute(program, stdin, lambda names: None, more)
 
     def call(self, program: str, fn_name: str, arguments: list[Any], limits: Limits) -> Execution:
         """As the sandbox calls a function."""
@@ -40,12 +40,22 @@ class FakeJail:
         """The same for calls."""
         return (self.call(program, fn_name, row, limits) for row in rows)
 
+    def examine(self, program: str, fn_name: str, examiner: str, limits: Limits) -> tuple[Execution, Execution]:
+        """Both programs in this process; the answer's function is called as it is."""
+        found: dict[str, Any] = {}
+        answer = self.run(f"{program}\nkeep({fn_name})", "", limits, keep=lambda f: found.update(f=f))
+        if answer.ended != "finished":
+            return answer, Execution("raised", "", error="inside.link.CandidateError: the program ended")
+        return answer, self.run(examiner, "", limits, __candidate__=found["f"])
+
     def close(self) -> None:
         """Count as closed, in the thread that opened it."""
         assert threading.get_ident() == self.thread, "a jail is closed where it was opened"
         self.closed = True
 
-    def _execute(self, program: str, stdin: str, call: Callable[[dict[str, Any]], Any]) -> Execution:
+    def _execute(
+        self, program: str, stdin: str, call: Callable[[dict[str, Any]], Any], more: dict[str, Any] | None = None
+    ) -> Execution:
         assert threading.get_ident() == self.thread, "a jail serves one thread"
         assert not self.closed, "a closed jail serves nobody"
         printed: list[str] = []
@@ -63,6 +73,7 @@ class FakeJail:
             "print": lambda *words: printed.append(" ".join(map(str, words)) + "\n"),
             "input": lambda: next(lines),
             "end": end,
+            **(more or {}),
         }
         ended: Ended = "finished"
         value, error = None, ""

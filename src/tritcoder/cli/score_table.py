@@ -45,6 +45,10 @@ def _notes(score: dict[str, Any]) -> list[str]:
         lines.append(told)
     if score["verdicts"]:
         lines.append("verdicts: " + ", ".join(f"{name} {n:,}" for name, n in _most_first(score["verdicts"])))
+    if score["tests_inside"]:
+        lines.append(
+            f"{score['tests_inside']:,} checks ran in the answer's own process, as published: their reference needs that"
+        )
     if score["bleu"] and score["bleu"]["corpus"] is not None:
         lines.append(
             f"BLEU {score['bleu']['corpus']:.2f}, corpus level against all solutions: {score['bleu']['signature']}"

@@ -1,9 +1,6 @@
 """One program, all tests of its problem: run each in the jail, compare outside of it, name the verdict."""
 
-import ast
-import hashlib
 import re
-import textwrap
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
@@ -11,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tritcoder.errors import InterruptedRunError, SandboxError
+from tritcoder.evaluate import checking
 from tritcoder.evaluate.compare import apps_equal, as_text, strict_equal
 from tritcoder.evaluate.extract import extract_program
 from tritcoder.records import Problem, TestCase, TestResult, Verdict
@@ -48,15 +46,12 @@ _PRELUDE = (
 def program_for(problem: Problem, completion: str, extract: bool = True) -> str:
     """The text that is run for a completion: its code, with what the problem says goes around it.
 
-    Call-based: preceded by the imports that the sites of these problems give everyone. With check code
-    (HumanEval, MBPP): preceded by the problem's starter code, followed by the check and by a line that
-    proves that the end was reached, which `sys.exit()` before the check would not.
+    Call-based: preceded by the imports that the sites of these problems give everyone. With check code (HumanEval,
+    MBPP): preceded by the problem's preamble and starter code; the check itself is no part of it.
     """
     code = extract_program(completion) if extract else completion
     if problem.check:
-        body = _continued(problem.starter_code, code, problem.fn_name)
-        before = f"{problem.preamble.rstrip()}\n\n" if problem.preamble else ""
-        return f"{before}{body}\n\n{problem.check}\n\n__import__('os').write(1, b'{_proof(problem)}')\n"
+        return checking.checked_program(problem, code)
     if problem.call_based and "__future__" not in code:
         numpy = "; import numpy as np" if re.search(r"\bnp\.", code) else ""
         return f"{_PRELUDE}{numpy}\n{code}"
@@ -66,13 +61,25 @@ def program_for(problem: Problem, completion: str, extract: bool = True) -> str:
 class Judge:
     """A jail, and how a worker uses it; for one thread only."""
 
-    def __init__(self, open_jail: OpenJail, limits: Limits, stop: threading.Event) -> None:
+    def __init__(
+        self, open_jail: OpenJail, limits: Limits, stop: threading.Event, apart: dict[str, bool] | None = None
+    ) -> None:
+        """Prepare; the jail is opened when it is needed.
+
+        Args:
+            open_jail: makes one.
+            limits: of each test.
+            stop: set when judging is to end.
+            apart: what was found out of each problem with check code: whether that can run in a process of its own;
+                several judges may share it.
+        """
         self.isolation = ""
         """The level of the jail that was used last."""
         self._open_jail = open_jail
         self._limits = limits
         self._stop = stop
         self._jail: Jail | None = None
+        self._apart = {} if apart is None else apart
 
     def judge(self, problem: Problem, program: str) -> tuple[TestResult, ...]:
         """Run every test of the problem, in order.
@@ -82,7 +89,7 @@ class Judge:
             InterruptedRunError: the stop event was set between two tests.
         """
         if problem.check:
-            return tuple(_judge_check(problem, execution) for execution in self._executions(problem, program))
+            return tuple(self._judge_check(problem, run) for run in self._executions(problem, program))
         wrapped = _wrapped(problem)
         results: list[TestResult] = []
         with closing(self._executions(problem, program)) as executions:  # what is under way ends with it
@@ -132,10 +139,38 @@ class Judge:
         self._raise_if_stopped()
         jail, tests = self._opened(), problem.tests[start:]
         if problem.check:
-            return jail.run_each(program, [""], self._limits)
+            if self._can_be_apart(problem):
+                return iter([self._examined(problem, program)])
+            return jail.run_each(checking.with_check(problem, program), [""], self._limits)
         if problem.fn_name is None:
             return jail.run_each(program, (as_text(test.input) for test in tests), self._limits)
         return jail.call_each(program, problem.fn_name, map(_arguments, tests), self._limits)
+
+    def _can_be_apart(self, problem: Problem) -> bool:
+        """Whether the check can run in a process of its own: not if the reference solution does not pass that way."""
+        known = self._apart.get(problem.problem_id)
+        if known is None:
+            known = checking.stands_alone(problem)
+            if known and problem.solutions:
+                reference = self._examined(problem, program_for(problem, problem.solutions[0], extract=False))
+                known = checking.is_proven(problem, reference)
+                if reference.ended == "sandbox_failed":
+                    return False
+            self._apart[problem.problem_id] = known
+        return known
+
+    def _examined(self, problem: Problem, program: str) -> Execution:
+        assert problem.fn_name is not None
+        runs = self._opened().examine(program, problem.fn_name, checking.examiner(problem), self._limits)
+        return checking.combined(*runs)
+
+    def _judge_check(self, problem: Problem, execution: Execution) -> TestResult:
+        passed = checking.is_proven(problem, execution)
+        verdict = Verdict.PASSED if passed else _ENDINGS.get(execution.ended, Verdict.WRONG_ANSWER)
+        if execution.ended == "raised" and execution.error.startswith("AssertionError"):
+            verdict = Verdict.WRONG_ANSWER
+        result = _result(execution, verdict, "" if passed else execution.stdout)
+        return replace(result, apps_lenient=passed, tests_inside=not self._apart.get(problem.problem_id, False))
 
     def _opened(self) -> Jail:
         if self._jail is None:
@@ -159,14 +194,6 @@ def _arguments(test: TestCase) -> list[Any]:
         with suppress(ValueError, TypeError):
             arguments[0] = {int(key): value for key, value in arguments[0].items()}
     return arguments
-
-
-def _judge_check(problem: Problem, execution: Execution) -> TestResult:
-    if execution.ended != "finished":
-        return _result(execution, _ENDINGS[execution.ended], execution.stdout)
-    passed = _proof(problem) in execution.stdout
-    verdict = Verdict.PASSED if passed else Verdict.WRONG_ANSWER
-    return replace(_result(execution, verdict, execution.stdout), apps_lenient=passed)
 
 
 def _judge_test(problem: Problem, test: TestCase, execution: Execution, wrapped: bool | None) -> TestResult:
@@ -214,47 +241,3 @@ def _result(execution: Execution, verdict: Verdict, output: Any) -> TestResult:
 def _shown(output: Any) -> str:
     text = output if isinstance(output, str) else "" if output is None else repr(output)
     return text[:_SHOWN_CHARS]
-
-
-def _continued(starter: str, code: str, fn_name: str | None = None) -> str:
-    """The starter code with the answer after it, be the answer its continuation or a program of its own."""
-    if not starter:
-        return code
-    if not starter.endswith("\n"):
-        return _line_continued(starter, code, fn_name)
-    first = next((line for line in code.splitlines() if line.strip()), "")
-    if first[:1] in (" ", "\t"):
-        return starter + code
-    if _is_whole(starter):
-        return f"{starter.rstrip()}\n\n{code}"
-    return code
-
-
-def _line_continued(starter: str, code: str, fn_name: str | None) -> str:
-    """The same for starter code that breaks off within a line: ODEX's `return `, or a docstring's last line.
-
-    An answer that defines the function itself stands alone. One that begins by writing the broken line, or its
-    indentation, once more (as chat models do, in their fences) replaces it; any other continues it.
-    """
-    if fn_name and re.search(rf"^(?:async )?def {re.escape(fn_name)}\b", code, re.MULTILINE):
-        return code
-    before, _, broken = starter.rpartition("\n")
-    indent = broken[: len(broken) - len(broken.lstrip())]
-    if broken[-1:].isspace():
-        if broken.strip() and code.lstrip().startswith(broken.strip() + " "):
-            return f"{before}\n{indent}{code.lstrip()}"
-        return f"{before}\n{code}" if not broken.strip() and code.startswith(indent) else starter + code
-    return f"{starter}\n{code}" if code[:1] in (" ", "\t") else starter + code
-
-
-def _is_whole(starter: str) -> bool:
-    """Whether the starter code (from the data set, not from a model) is a program as it stands."""
-    try:
-        ast.parse(textwrap.dedent(starter))
-    except (SyntaxError, ValueError):
-        return False
-    return True
-
-
-def _proof(problem: Problem) -> str:
-    return "reached-" + hashlib.sha256(problem.check.encode(errors="replace")).hexdigest()[:24]

@@ -46,6 +46,7 @@ def summarise(outcomes: Iterable[Outcome], problems_total: int, *, seed: int = 0
         "table": _table(tallies, seed),
         "pass_at_k": _pass_at_k_rows(tallies, seed),
         "verdicts": dict(sorted(Counter(str(result.verdict) for result in results).items())),
+        "tests_inside": sum(result.tests_inside for result in results),
         "comparers_differ": differing / len(results) if results else 0.0,
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,

@@ -128,7 +128,7 @@ def _result_to_json(result: TestResult) -> dict[str, Any]:
     row: dict[str, Any] = {"verdict": str(result.verdict)}
     if result.wall_s or result.cpu_s:
         row |= {"cpu_s": round(result.cpu_s, 6), "wall_s": round(result.wall_s, 6)}
-    for name in ("peak_memory_bytes", "output", "error", "apps_lenient"):
+    for name in ("peak_memory_bytes", "output", "error", "apps_lenient", "tests_inside"):
         if value := getattr(result, name):
             row[name] = value
     return row
@@ -143,4 +143,5 @@ def _result_from_json(row: Mapping[str, Any]) -> TestResult:
         output=str(row.get("output", "")),
         error=str(row.get("error", "")),
         apps_lenient=bool(row.get("apps_lenient", False)),
+        tests_inside=bool(row.get("tests_inside", False)),
     )

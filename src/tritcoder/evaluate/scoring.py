@@ -37,7 +37,7 @@ class Standing:
 OnProgress = Callable[[Standing], None]
 """Called after each completion."""
 
-_RULES = 1
+_RULES = 2
 """Goes into every key; to be raised whenever a comparison or a verdict changes its meaning."""
 
 
@@ -184,8 +184,9 @@ def _run_all(jobs: list[_Job], workers: int, limits: Limits, open_jail: OpenJail
     for job in jobs:
         waiting.put(job)
     stop = threading.Event()
+    apart: dict[str, bool] = {}
     threads = [
-        threading.Thread(target=_work, args=(waiting, finished, Judge(open_jail, limits, stop), stop))
+        threading.Thread(target=_work, args=(waiting, finished, Judge(open_jail, limits, stop, apart), stop))
         for _ in range(min(max(workers, 1), len(jobs)))
     ]
     try:

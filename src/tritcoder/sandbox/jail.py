@@ -1,16 +1,18 @@
 """The face of the room: a jail that runs one untrusted program after another, and says what happened."""
 
 import functools
+import os
 import re
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from tritcoder.errors import AskedWronglyError, SandboxError
 from tritcoder.sandbox.execution import Execution, judge
-from tritcoder.sandbox.inside import modules
+from tritcoder.sandbox.inside import modules, wire
 from tritcoder.sandbox.keeper import BrokenZygoteError, Input, Keeper, Pending, Task
 from tritcoder.sandbox.levels import LEVELS, numpy_folder
 from tritcoder.sandbox.limits import Limits
@@ -67,7 +69,33 @@ class Jail:
         self, program: str, fn_name: str, arguments: Iterable[list[Any]], limits: Limits
     ) -> Iterator[Execution]:
         """`call` with one list of arguments after the other; see `run_each`."""
-        return self._execute(Task(program, fn_name), (Input(arguments=row) for row in arguments), limits)
+        return self._execute(Task(program, wire.CALL, fn_name), (Input(arguments=row) for row in arguments), limits)
+
+    def examine(self, program: str, fn_name: str, examiner: str, limits: Limits) -> tuple[Execution, Execution]:
+        """Run code that checks a function, each of the two in a process of its own that sees nothing of the other.
+
+        Args:
+            program: the source text, imported (not as `__main__`).
+            fn_name: its function, or a method of its class Solution.
+            examiner: code that calls the function as `__candidate__`. Arguments and values are plain data (see
+                inside/plain.py); a value of another kind, and whatever the program sends instead of values, is an
+                exception there.
+            limits: of the program; the examiner may use twice as much, and wait for it.
+
+        Returns:
+            What became of the program, and what became of the examiner. Only the latter says whether the program is
+            right: it ends well when every call was answered as it should be.
+        """
+        served, asked = Task(program, wire.SERVE, fn_name), Task(examiner, wire.EXAMINE)
+        patient = replace(limits, cpu_s=2 * limits.cpu_s, wall_s=limits.longest_s + limits.wall_s)
+        problem = ""
+        for _ in range(2):
+            try:
+                return self._linked(served, asked, limits, patient)
+            except (BrokenZygoteError, SandboxError) as error:
+                problem = str(error)
+        failed = Execution("sandbox_failed", "", error=problem)
+        return failed, failed
 
     def close(self) -> None:
         """End the interpreters. The next run would start new ones."""
@@ -85,11 +113,34 @@ class Jail:
     ) -> None:
         self.close()
 
-    def _keeper(self, kind: str) -> Keeper:
-        keeper = self._keepers.get(kind)
+    def _keeper(self, kind: str, role: str = "") -> Keeper:
+        keeper = self._keepers.get(kind + role)
         if keeper is None or keeper.closed:
-            keeper = self._keepers[kind] = Keeper(self.level, kind)
+            keeper = self._keepers[kind + role] = Keeper(self.level, kind)
         return keeper
+
+    def _linked(self, served: Task, asked: Task, limits: Limits, patient: Limits) -> tuple[Execution, Execution]:
+        """Both programs at once, each in a zygote of its own, with two pipes between them."""
+        keepers = self._keeper(_kind_for(served.program)), self._keeper(_kind_for(asked.program), " examiner")
+        questions, answers = os.pipe(), os.pipe()
+        try:
+            one = keepers[0].submit(served, Input(), limits, (questions[0], answers[1]))
+            other = keepers[1].submit(asked, Input(), patient, (answers[0], questions[1]))
+        except BaseException:
+            keepers[0].close()
+            raise
+        finally:
+            for descriptor in (*questions, *answers):
+                os.close(descriptor)
+        try:
+            # When the examiner has ended, the program finds nobody who asks, and ends.
+            examination = judge(keepers[1].collect(other), patient, call=False)
+            return judge(keepers[0].collect(one), limits, call=False), examination
+        except BaseException:
+            for keeper, pending in zip(keepers, (one, other), strict=True):
+                keeper.close()
+                pending.close()
+            raise
 
     def _execute(self, task: Task, inputs: Iterator[Input], limits: Limits) -> Iterator[Execution]:
         """Run each input in turn, one run ahead of the caller as long as every program has ended by itself."""
@@ -125,7 +176,7 @@ class Jail:
                 if pending is None:
                     pending = self._keeper(kind).submit(task, given, limits)
                 traces = pending.keeper.collect(pending)
-                return judge(traces, limits, call=task.fn_name is not None)
+                return judge(traces, limits, call=task.mode == wire.CALL)
             except (BrokenZygoteError, SandboxError) as error:
                 problem, pending = str(error), None
         return Execution("sandbox_failed", "", error=problem)

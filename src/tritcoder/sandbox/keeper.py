@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,16 @@ class BrokenZygoteError(Exception):
 
 
 class Task:
-    """One program, and how it is run: as a whole, or by calling a function of it.
+    """One program, and how it is run.
 
     Args:
         program: the source text.
-        fn_name: the function to call; None to run the program as a whole.
+        mode: one of wire's MAIN, CALL, SERVE and EXAMINE.
+        fn_name: the function to call; None where the program is run as a whole.
     """
 
-    def __init__(self, program: str, fn_name: str | None = None) -> None:
-        self.program, self.fn_name = program, fn_name
+    def __init__(self, program: str, mode: str = wire.MAIN, fn_name: str | None = None) -> None:
+        self.program, self.mode, self.fn_name = program, mode, fn_name
         self.code = b""
         """The program compiled by its first child, before it ran a line; never looked into here."""
         self._source = program.encode("utf-8", "surrogatepass")
@@ -53,9 +55,9 @@ class Task:
             AskedWronglyError: the arguments are no JSON data.
         """
         try:
-            if self.fn_name is not None:
+            if arguments:
                 json.dumps(arguments)
-            return marshal.dumps((self._source, self.code, self.fn_name, arguments))
+            return marshal.dumps((self.mode, self._source, self.code, self.fn_name, arguments))
         except (TypeError, ValueError, RecursionError) as error:
             raise AskedWronglyError(f"the arguments of a call must be JSON data: {error}") from None
 
@@ -138,8 +140,14 @@ class Keeper:
         self._address_space_bytes = int(pages) * os.sysconf("SC_PAGE_SIZE")
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
 
-    def submit(self, task: Task, given: Input, limits: Limits) -> Pending:
+    def submit(self, task: Task, given: Input, limits: Limits, link: Sequence[int] = ()) -> Pending:
         """Ask for one run. The zygote works off what it is asked in order; two at a time keep it busy.
+
+        Args:
+            task: the program.
+            given: its input.
+            limits: what it may use.
+            link: two descriptors, to read from and to write to, for the modes that are linked.
 
         Raises:
             BrokenZygoteError: this keeper is of no use any more, and closed.
@@ -152,7 +160,7 @@ class Keeper:
                 files[name] = _MemoryFile(name)
             files["task"].fill(told)
             files["stdin"].fill(given.stdin.encode("utf-8", "surrogatepass"))
-            self._send(_request(limits, self._address_space_bytes), files)
+            self._send(_request(limits, self._address_space_bytes), files, link)
         except BaseException as error:  # an interrupt too: it is not known whether the request is under way
             _close_all(files)
             self.close()
@@ -179,9 +187,9 @@ class Keeper:
             _close_all(pending.files)
         return traces
 
-    def _send(self, request: bytes, files: dict[str, "_MemoryFile"]) -> None:
+    def _send(self, request: bytes, files: dict[str, "_MemoryFile"], link: Sequence[int]) -> None:
         self._channel.settimeout(_GRACE_S)
-        socket.send_fds(self._channel, [request], [file.descriptor for file in files.values()])
+        socket.send_fds(self._channel, [request], [*(file.descriptor for file in files.values()), *link])
 
     def _receive(self, pending: Pending) -> tuple[int, int, float, float, int]:
         files = pending.files
@@ -233,8 +241,10 @@ class _MemoryFile:
         return self.read(most, max(0, os.fstat(self.descriptor).st_size - most))
 
     def close(self) -> None:
-        """Give it up."""
-        os.close(self.descriptor)
+        """Give it up; again does nothing."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 def _close_all(files: dict[str, _MemoryFile]) -> None:

@@ -18,6 +18,8 @@ from _frozen_importlib_external import SourceFileLoader
 from collections.abc import Callable
 from typing import Any
 
+from . import link
+
 PROGRAM_PATH = "/prog.py"
 VALUE_FD = 3
 """Where a call writes the value that came back."""
@@ -117,6 +119,26 @@ def call(code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str, a
     except BaseException as error:
         status = _status_after(error)
     return _finish(module, status)
+
+
+def serve(code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str) -> int:
+    """Import the program as `call` does, then let its function be called over the link."""
+    _Given.source, _Given.memory_bytes = source, memory_bytes
+    answer_calls = link.serve
+    module = _modules[_IMPORTED]
+    sys.modules[_IMPORTED] = sys.modules[_MAIN] = module
+    try:
+        exec(code, module.__dict__)  # noqa: S102
+        answer_calls(_function(module, fn_name))
+        status = 0
+    except BaseException as error:
+        status = _status_after(error)
+    return _finish(module, status)
+
+
+def let_ask() -> None:
+    """Give the program that runs next, an examiner, the name by which it calls the other program's function."""
+    _modules[_MAIN].__dict__["__candidate__"] = link.ask
 
 
 def _function(module: types.ModuleType, fn_name: str) -> Callable[..., Any]:

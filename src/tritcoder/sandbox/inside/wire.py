@@ -1,7 +1,8 @@
 """What keeper and zygote say to each other: fixed packets over a SOCK_SEQPACKET socket.
 
-The task is a file that holds `marshal.dumps((source, code, fn_name, arguments))`: the source as bytes; the same
-source compiled, as an earlier child left it in `setup`, or no bytes; the function to call, or None; its arguments.
+The task is a file that holds `marshal.dumps((mode, source, code, fn_name, arguments))`: how the program is run; its
+source as bytes; the same compiled, as an earlier child left it in `setup`, or no bytes; the function to call, or
+None; its arguments.
 """
 
 import struct
@@ -10,7 +11,9 @@ REQUEST = struct.Struct("<dd3Q")
 """cpu_s, wall_s, address space in all and beyond the zygote's own, largest file (bytes).
 With it come six descriptors."""
 DESCRIPTORS = ("value", "setup", "task", "stdin", "stdout", "stderr")
-"""In the order in which a request carries them."""
+"""In the order in which a request carries them; then, for linked modes, one to read from, one to write to."""
+MAIN, CALL, SERVE, EXAMINE = "main", "call", "serve", "examine"
+"""As a whole; one call of a function; calls of a function as another program asks for them; what asks for them."""
 REPLY = struct.Struct("<iiddQ")
 """wait status (-1: no child), why killed, cpu_s, wall_s, peak resident bytes."""
 MIN_BUSY_SHARE = 0.05

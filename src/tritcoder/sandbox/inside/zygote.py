@@ -86,13 +86,12 @@ def _give_site_names() -> None:
 
 
 def _serve(channel: _socket.socket, program_filter: confine.FilterProgram | None) -> None:
-    room_for_descriptors = _socket.CMSG_SPACE(4 * len(wire.DESCRIPTORS))
-    descriptors_of = struct.Struct(f"{len(wire.DESCRIPTORS)}i").unpack
+    room_for_descriptors = _socket.CMSG_SPACE(4 * (len(wire.DESCRIPTORS) + 2))
     while True:
         packet, ancillary, _, _ = channel.recvmsg(wire.REQUEST.size, room_for_descriptors)
         if not packet:
             return
-        descriptors = descriptors_of(ancillary[0][2])
+        descriptors = struct.unpack(f"{len(ancillary[0][2]) // 4}i", ancillary[0][2])
         request = wire.REQUEST.unpack(packet)
         started = time.monotonic()
         try:
@@ -173,14 +172,18 @@ def _child(
             write(_SETUP_FD, f"-{type(error).__name__}: {error}".encode())
             leave(1)
         task = os.pread(_TASK_FD, os.fstat(_TASK_FD).st_size, 0)
-        source, compiled, fn_name, arguments = marshal.loads(task)  # noqa: S302  the keeper wrote it
+        mode, source, compiled, fn_name, arguments = marshal.loads(task)  # noqa: S302  the keeper wrote it
         # What a child wrote may be anything, and is no more trusted here than the source is: both are for this child.
         code = marshal.loads(compiled) if compiled else _compile(source, leave)  # noqa: S302
         close_range(_SETUP_FD, _TASK_FD + 1)
-        if fn_name is None:
-            close_range(_VALUE_FD, _VALUE_FD + 1)
-            leave(program.run_as_main(code, source, memory_bytes))
-        leave(program.call(code, source, memory_bytes, fn_name, arguments))
+        if mode == wire.CALL:
+            leave(program.call(code, source, memory_bytes, fn_name, arguments))
+        close_range(_VALUE_FD, _VALUE_FD + 1)
+        if mode == wire.SERVE:
+            leave(program.serve(code, source, memory_bytes, fn_name))
+        if mode == wire.EXAMINE:
+            program.let_ask()
+        leave(program.run_as_main(code, source, memory_bytes))
     finally:
         leave(1)
 
@@ -199,14 +202,17 @@ def _compile(source: bytes, leave: Any) -> Any:
 
 
 def _take_descriptors(descriptors: tuple[int, ...]) -> None:
-    """Keep 0, 1, 2 for the standard streams and 3, 4, 5 for our own; close all others, the channel too."""
-    value, setup, task, stdin, stdout, stderr = descriptors
-    # The kernel gives the lowest free numbers, in order, and 3 is free: these six are 3 to 8. No copy overwrites what
-    # is still needed, whatever they are, as long as each lies at or above its target.
+    """Keep 0, 1, 2 for the standard streams, 3, 4, 5 for our own, 6 and 7 for a link; close all others."""
+    value, setup, task, stdin, stdout, stderr, *link = descriptors
+    # The kernel gave the lowest free numbers, from 3 on, in order: no copy overwrites what is still needed.
     os.dup2(value, _VALUE_FD)
     os.dup2(setup, _SETUP_FD)
     os.dup2(task, _TASK_FD)
     os.dup2(stdin, 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    os.closerange(_TASK_FD + 1, 65536)
+    first_free = _TASK_FD + 1
+    for descriptor in link:
+        os.dup2(descriptor, first_free)
+        first_free += 1
+    os.closerange(first_free, 65536)
