@@ -47,7 +47,7 @@ def _notes(score: dict[str, Any]) -> list[str]:
         lines.append("verdicts: " + ", ".join(f"{name} {n:,}" for name, n in _most_first(score["verdicts"])))
     if score["tests_inside"]:
         lines.append(
-            f"{score['tests_inside']:,} checks ran in the answer's own process, as published: their references need it"
+            f"{score['tests_inside']:,} checks ran in the answers' own process, as published: references need it"
         )
     if score["bleu"] and score["bleu"]["corpus"] is not None:
         lines.append(
