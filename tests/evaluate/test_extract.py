@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +57,28 @@ def test_no_arrangement_of_fences_raises(text: str) -> None:
 def test_fencing_a_program_and_extracting_it_returns_it(lines: list[str]) -> None:
     program = "\n".join(lines) + "\n"
     assert extract_program(f"The answer is this.\n\n```python\n{program}```\nDone.") == program
+
+
+LONG = 300_000
+HOSTILE = {
+    "a word after a fence, then what ends no fence": "x\n```" + "a" * LONG + "`\n",
+    "a class without end": "class " + "x" * LONG,
+    "a class of many colons": "class x" + "\n:" * LONG,
+    "white space": " \n\t" * LONG + "x",
+    "a name and space": "x" * LONG + " " * LONG,
+    "dots": "from " + "." * LONG,
+    "a definition that never opens": "def " + "x" * LONG + " " * LONG,
+    "a fence of one length": "x\n" + "`" * LONG + " `",
+    "tabs after a fence": "x\n```" + "\t" * LONG + "`",
+    "waves": "x\n" + "~" * LONG + "`",
+    "fences of every length": "\n".join("`" * length for length in range(3, 800)),
+    "fences without number": "```\n" * LONG,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_answers_take_linear_time(text: str) -> None:
+    # Tried twice at every place, any of these would take minutes.
+    began = time.process_time()
+    assert extract_program(text) in text
+    assert time.process_time() - began < 10

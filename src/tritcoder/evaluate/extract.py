@@ -3,8 +3,10 @@
 import re
 from typing import NamedTuple
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([\w.+#-]*)[^\n`]*$", re.MULTILINE)
-_CODE = re.compile(r"\s*(?:import \w|from [\w.]+ import |def \w+ *\(|class \w+.*:|@\w|\w+ *= )")
+# Nothing in these is tried twice (possessive quantifiers, no two that share characters), so that no text, however
+# long its lines, takes more than linear time.
+_FENCE = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)[ \t]*+([\w.+#-]*+)[^\n`]*+$", re.MULTILINE)
+_CODE = re.compile(r"\s*+(?:import \w|from [\w.]++ import |def \w++ *+\(|class \w[^\n:]*+:|@\w|\w++ *+= )")
 _PYTHON = frozenset({"python", "python3", "py", "python2", "python3.11", "pycon"})
 
 
