@@ -1,5 +1,8 @@
 """Limits: what is within passes, what is beyond is told, and the numbers are those that were asked for."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tritcoder.errors import ConfigError
@@ -84,3 +87,30 @@ def test_peak_memory_grows_with_what_is_used(jail: Jail) -> None:
     small = jail.run("x = 1", "", limits).peak_memory_bytes
     large = jail.run("x = b'x' * (64 << 20)", "", limits).peak_memory_bytes
     assert 60 * MIB < large - small < 80 * MIB
+
+
+AT_ANY_LOAD = {
+    "right": ("print(sum(map(int, input().split())))", "finished"),
+    "works for a while": ("import time\nwhile time.process_time() < 0.15: pass\nprint(3)", "finished"),
+    "works for too long": ("while True: pass", "time_limit"),
+    "sleeps a little": ("import time\ntime.sleep(0.05)\nprint(3)", "finished"),
+    "waits for a thread": (
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(0.05,)).start()\nprint(3)",
+        "finished",
+    ),
+    "too much memory": ("bytearray(1 << 40)", "memory_limit"),
+    "too much output": ("while True: print('x' * 1000)", "output_limit"),
+    "wrong": ("1 / 0", "raised"),
+}
+
+
+def test_a_busy_machine_changes_no_verdict(jail: Jail) -> None:
+    limits = Limits(cpu_s=0.5, wall_s=20, output_bytes=64 * 1024)
+    load = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(8)]
+    try:
+        ended = {name: jail.run(program, "1 2", limits).ended for name, (program, _) in AT_ANY_LOAD.items()}
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+    assert ended == {name: expected for name, (_, expected) in AT_ANY_LOAD.items()}
