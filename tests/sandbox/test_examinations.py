@@ -114,3 +114,11 @@ def test_check_runs_where_nothing_of_the_program_is(jail: Jail) -> None:
     check = "import builtins, sys\nprint(hasattr(builtins, 'left'), 'solution' in sys.modules)"
     _, found = jail.examine("import builtins\nbuiltins.left = 1\ndef f(): return 1", "f", check, CALM)
     assert found.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("kind", ["StopIteration", "StopAsyncIteration"])
+def test_program_cannot_end_the_loop_of_its_check(jail: Jail, kind: str) -> None:
+    check = "assert all(map(lambda x: __candidate__(x) == 2 * x, range(9)))\nprint('reached the end')"
+    _, found = jail.examine(f"def f(x): raise {kind}", "f", check, CALM)
+    assert (found.ended, found.stdout) == ("raised", "")
+    assert f"CandidateError: {kind}" in found.error

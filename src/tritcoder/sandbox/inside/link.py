@@ -14,6 +14,8 @@ from . import plain
 READ_FD, WRITE_FD = 6, 7
 _MAX_FRAME_BYTES = 64 * 2**20
 _VALUE, _RAISED, _NOT_PLAIN = b"v", b"r", b"n"
+_ENDS_A_LOOP = (StopIteration, StopAsyncIteration)
+"""Not raised as they are: `all(map(check, cases))` would take the first for the end of the cases."""
 
 
 class CandidateError(Exception):
@@ -52,7 +54,7 @@ def ask(*arguments: Any, **named: Any) -> Any:
         raise CandidateError(content.decode("utf-8", "replace"))
     name, said = plain.decode(content)
     known = getattr(builtins, name, None)
-    if isinstance(known, type) and issubclass(known, Exception):
+    if isinstance(known, type) and issubclass(known, Exception) and known not in _ENDS_A_LOOP:
         raise known(said)
     raise CandidateError(f"{name}: {said}")
 
