@@ -119,6 +119,14 @@ ATTACKS = [
         "finished",
         "True\n",
     ),
+    Attack(
+        "thread bomb with stacks of next to nothing",
+        "import threading, time\nthreading.stack_size(32768)\nn = 0\ntry:\n while n < 600:\n"
+        "  threading.Thread(target=time.sleep, args=(50,), daemon=True).start(); n += 1\n"
+        "except RuntimeError: print(n < 300)",
+        "finished",
+        "True\n",
+    ),
     # Time.
     Attack("loop", "while True: pass", "time_limit", limits=BUSY),
     Attack("sleep", "import time\ntime.sleep(1000)", "time_limit", limits=IDLE),

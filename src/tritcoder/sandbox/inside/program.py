@@ -25,6 +25,7 @@ VALUE_FD = 3
 """Where a call writes the value that came back."""
 STACK_BYTES = 256 * 2**20
 THREAD_STACK_BYTES = 8 * 2**20
+_SMALLEST_STACK_BYTES = 2**20
 
 _MAIN, _IMPORTED = "__main__", "solution"
 _ballast = [bytes(2 * 2**20)]
@@ -85,8 +86,13 @@ def _empty_module(name: str) -> types.ModuleType:
 
 
 def _stack_size(set_size: Callable[[int], int], size: int = 0) -> int:
-    """`threading.stack_size`, for once with a ceiling: programs ask for more than all their memory, in case."""
+    """`threading.stack_size`, for once with a ceiling: programs ask for more than all their memory, in case.
+
+    And with a floor: stacks are what the number of threads is limited by, and threads are many programs' to share.
+    """
     largest = min(STACK_BYTES, _Given.memory_bytes // 2)
+    if 0 < size < _SMALLEST_STACK_BYTES:
+        size = _SMALLEST_STACK_BYTES
     return set_size(min(size or THREAD_STACK_BYTES, largest))
 
 
