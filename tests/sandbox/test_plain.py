@@ -60,6 +60,14 @@ def test_the_librarys_own_values_travel(value: Any) -> None:
     assert (type(back), back) == (type(value), value)
 
 
+@pytest.mark.parametrize("kind", [datetime.datetime(2026, 1, 2, 3), datetime.time(3)], ids=["datetime", "time"])
+def test_of_times_the_second_of_two_alike_travels_and_a_zone_does_not(kind: Any) -> None:
+    later = kind.replace(fold=1)
+    assert repr(decode(encode(later))) == repr(later)
+    with pytest.raises(NotPlainError, match="a time with a zone"):
+        encode(kind.replace(tzinfo=datetime.UTC))
+
+
 def test_not_a_number_stays_unequal_to_itself() -> None:
     assert math.isnan(decode(encode(float("nan"))))
 

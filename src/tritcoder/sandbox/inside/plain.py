@@ -101,6 +101,21 @@ def _numbers_of(*names: str) -> Callable[[Any], Iterable[Any]]:
     return lambda value: [getattr(value, name) for name in names]
 
 
+def _clock_of(*names: str) -> Callable[[Any], Iterable[Any]]:
+    """Of a time without a zone: a zone is an object of any class, and decides what the time is equal to."""
+
+    def parts(value: Any) -> Iterable[Any]:
+        if value.tzinfo is not None:
+            raise NotPlainError("a time with a zone is no plain data")
+        return _numbers_of(*names, "fold")(value)
+
+    return parts
+
+
+def _clock(name: str) -> Callable[..., Any]:
+    return lambda *parts: _library("datetime", name)(*parts[:-1]).replace(fold=parts[-1])
+
+
 _DATE, _TIME = ("year", "month", "day"), ("hour", "minute", "second", "microsecond")
 _SELDOM: dict[str, tuple[Callable[[Any], Iterable[Any]], Callable[..., Any]]] = {
     "builtins.bytes": (list, lambda *parts: bytes(parts)),
@@ -114,8 +129,8 @@ _SELDOM: dict[str, tuple[Callable[[Any], Iterable[Any]], Callable[..., Any]]] = 
     "decimal.Decimal": (lambda value: [str(value)], _library("decimal", "Decimal")),
     "fractions.Fraction": (_numbers_of("numerator", "denominator"), _library("fractions", "Fraction")),
     "datetime.date": (_numbers_of(*_DATE), _library("datetime", "date")),
-    "datetime.time": (_numbers_of(*_TIME), _library("datetime", "time")),
-    "datetime.datetime": (_numbers_of(*_DATE, *_TIME), _library("datetime", "datetime")),
+    "datetime.time": (_clock_of(*_TIME), _clock("time")),
+    "datetime.datetime": (_clock_of(*_DATE, *_TIME), _clock("datetime")),
     "datetime.timedelta": (_numbers_of("days", "seconds", "microseconds"), _library("datetime", "timedelta")),
 }
 """By the class's name: its parts, and how it is made of them."""
