@@ -61,7 +61,7 @@ class EvaluateConfig:
     workers: int = 0
     """Jails at once; 0: one for each core."""
     exclude: str = ""
-    """Path of an exclusion list, as `tritcoder evaluate BENCHMARK --gold` writes it: its problems count in no score."""
+    """An exclusion list, as `tritcoder evaluate BENCHMARK --gold` writes it: its problems count in no score."""
     held_out_tokens: int = 65536
     """Held-out bits per byte are measured on so many tokens."""
     held_out_problems: float = 0.05
