@@ -144,6 +144,87 @@ def test_score_gives_hand_made_samples_what_they_deserve(tmp_path: Path, tritcod
     assert path.with_suffix(".outcomes.jsonl").read_bytes() == before
 
 
+def test_gold_finds_the_problems_that_reject_their_own_solutions_and_score_leaves_them_out(
+    tmp_path: Path, tritcoder: Command
+) -> None:
+    sound = {"problem_id": "1", "question": "Add.", "input_output": {"inputs": ["1\n"], "outputs": ["2\n"]}}
+    rows = [
+        {**sound, "solutions": ["print(int(input()) + 1)"]},
+        {**sound, "problem_id": "2", "solutions": ["print(0)", "print(1)"], "difficulty": "interview"},
+        {**sound, "problem_id": "3", "solutions": [], "input_output": None},
+        {**sound, "problem_id": "4", "solutions": []},
+    ]
+    data, output = tmp_path / "problems.jsonl", tmp_path / "gold"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, out, err = tritcoder("evaluate", "apps", "--gold", "--problems", data, "--output", output)
+    assert status == 0, err
+    assert "problems kept: 2 of 4 (50.00 %)" in out
+    assert "2 (interview): the best of 2 solutions: 1 wrong_answer" in out
+    listed = json.loads((output / "exclusions.json").read_text())
+    assert {name: row["reason"] for name, row in listed["excluded"].items()} == {
+        "2": "solutions_fail",
+        "3": "no_tests",
+    }
+
+    samples = tmp_path / "mine.jsonl"
+    answers = [{"task_id": str(n), "completion": "print(int(input()) + 1)"} for n in range(1, 5)]
+    samples.write_text("".join(json.dumps(row) + "\n" for row in answers))
+    ask = ("score", samples, "--benchmark", "apps", "--problems", data)
+    status, out, err = tritcoder(*ask, "--exclude", output / "exclusions.json")
+    assert status == 0, err
+    assert "problems kept: 2 of 4 (50.00 %); left out: 1 no tests, 1 solutions fail; exclusion list" in out
+    assert "all" in out
+    assert json.loads(tritcoder(*ask, "--json")[1])["table"]["all"]["n"] == 3
+    assert tritcoder("score", samples, "--exclude", output / "exclusions.json")[0] == 2
+
+
+def test_fresh_runs_everything_again(tmp_path: Path, tritcoder: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tritcoder.evaluate.judging import Judge
+
+    judge, judged = Judge.judge, []
+
+    def noted(self: Judge, problem: Any, program: str) -> Any:
+        judged.append(problem.problem_id)
+        return judge(self, problem, program)
+
+    monkeypatch.setattr(Judge, "judge", noted)
+    samples = tmp_path / "mine.jsonl"
+    samples.write_text(json.dumps({"task_id": _three_problems()[0].problem_id, "completion": "print(1)"}) + "\n")
+    for extra, times in (([], 1), ([], 1), (["--resume"], 1), (["--fresh"], 2)):
+        assert tritcoder("score", samples, *extra)[0] == 0
+        assert len(judged) == times
+
+
+def test_programs_run_without_a_jail_only_when_both_words_are_said(tmp_path: Path, tritcoder: Command) -> None:
+    samples = tmp_path / "mine.jsonl"
+    samples.write_text(json.dumps({"task_id": _three_problems()[0].problem_id, "completion": "print(1)"}) + "\n")
+    assert tritcoder("score", samples, "--sandbox", "none")[0] == 2
+    status, out, err = tritcoder("score", samples, "--sandbox", "none", "--unsafe")
+    assert status == 0, err
+    assert "sandbox level: none;" in out
+
+
+def test_where_no_level_works_it_refuses_and_unsafe_is_recorded(
+    tmp_path: Path, tritcoder: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tritcoder.errors import SandboxError
+    from tritcoder.sandbox import jail
+
+    def refuse() -> str:
+        raise SandboxError("no safe place to run untrusted programs on this machine", "apt-get install bubblewrap")
+
+    monkeypatch.setattr(jail, "best_level", refuse)
+    samples = tmp_path / "mine.jsonl"
+    samples.write_text(json.dumps({"task_id": _three_problems()[0].problem_id, "completion": "print(1)"}) + "\n")
+    status, out, err = tritcoder("score", samples)
+    assert (status, out) == (1, "")
+    assert "no safe place" in err
+    assert "--unsafe" in err
+    status, out, err = tritcoder("score", samples, "--unsafe", "--json")
+    assert status == 0, err
+    assert json.loads(out)["isolation"] == ["none"]
+
+
 def test_report_is_written_anew(toy: Any, copy: Path, tritcoder: Command) -> None:
     (copy / "report.html").write_text("spoilt")
     status, out, err = tritcoder("report", copy)

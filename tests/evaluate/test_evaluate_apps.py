@@ -84,6 +84,17 @@ def test_problems_that_do_not_count_are_left_out_and_told(jails: Any) -> None:
     assert found["bleu"]["n"] == 0
 
 
+def test_code_that_was_given_counts_for_no_likeness(jails: Any) -> None:
+    head = 'def twice(number):\n    """Give back the double of a number, whatever it is."""\n'
+    problem = Problem(
+        "h", "?", (f"{head}    return 2 * number\n",), fn_name="twice", starter_code=head, check="twice(1)"
+    )
+    for text, expected in (("    return 2 * number\n", 100), (f"{head}    return 2 * number\n", 100), (head, 0)):
+        found = evaluate({"h": problem}, [Completion("h", 0, text, "stop")], model="m", kind="x", benchmark="h",
+                         open_jail=jails)  # fmt: skip
+        assert found["bleu"]["corpus"] == pytest.approx(expected)
+
+
 def test_programs_need_no_extracting(jails: Any) -> None:
     named = {"model": "m", "kind": "x", "benchmark": "apps", "open_jail": jails}
     program = Completion("b", 0, "# ```python\n# print(0)\n# ```\n" + GIVEN[1].text, "stop")

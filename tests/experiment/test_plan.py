@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tritcoder.data.config import CorpusConfig
-from tritcoder.errors import ConfigError, ModelFileError
+from tritcoder.errors import ConfigError, DatasetError, ModelFileError
 from tritcoder.experiment.config import EvaluateConfig, ExperimentConfig, TwinConfig
 from tritcoder.experiment.learning import split_problems
 from tritcoder.experiment.plan import measured_models, needed, stages
@@ -54,6 +54,20 @@ def test_every_stage_comes_after_those_it_needs(tmp_path: Path) -> None:
     for name, stage in listed(CONFIG, tmp_path).items():
         assert seen.issuperset(stage.needs), name
         seen.add(name)
+
+
+def test_an_exclusion_list_changes_the_scores_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text('{"excluded": {"35": {}}}')
+    evaluate = replace(CONFIG.evaluate, exclude=str(path))
+    before = listed(CONFIG, tmp_path)
+    with_list = listed(replace(CONFIG, evaluate=evaluate), tmp_path)
+    assert changed(before, with_list) == {name for name in before if name.startswith("scores/")}
+    path.write_text('{"excluded": {"36": {}}}')
+    assert changed(with_list, listed(replace(CONFIG, evaluate=evaluate), tmp_path)) != set()
+    path.unlink()
+    with pytest.raises(DatasetError, match=r"list\.json cannot be read"):
+        listed(replace(CONFIG, evaluate=evaluate), tmp_path)
 
 
 def test_no_two_stages_own_one_output(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def score(model: str, kind: str, average: float, **more: Any) -> dict[str, Any]:
         "benchmark": "apps",
         "n_problems": 200,
         "n_problems_total": 5000,
+        "kept": {"problems": {"all": {"n": 4500, "of": 5000}}, "reasons": {"no_tests": 500}, "list": "0123456789ab"},
         "n_samples": 200,
         "left_out": {"without_tests": 3, "sandbox_failed": 1},
         "finish_reasons": {"length": 20, "stop": 180},

@@ -56,6 +56,10 @@ def test_every_number_of_the_result_table_is_on_the_page(html: str, run: Run, re
         assert value in text
 
 
+def test_the_page_states_the_share_of_problems_kept(html: str, read_page: Any) -> None:
+    assert "4,500 of 5,000 (90.0 %); left out: no tests 500; list 0123456789ab" in read_page(html).text
+
+
 def test_the_page_tells_where_the_run_comes_from(html: str, read_page: Any) -> None:
     text = read_page(html).text
     for told in (

@@ -3,19 +3,18 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from tritcoder.cli.options import JailOptions, exclusion_list
-from tritcoder.records import Sampling
+from tritcoder.cli.options import AnswerOptions, JailOptions, exclusion_list
 
 if TYPE_CHECKING:
     from tritcoder.data.benchmarks import Benchmark
     from tritcoder.experiment.config import EvaluateConfig
     from tritcoder.records import Problem
 
-_DEFAULT_JAIL = JailOptions()
+_DEFAULT_JAIL, _DEFAULT_ANSWERS = JailOptions(), AnswerOptions()
 
 
 def evaluate(
@@ -27,14 +26,7 @@ def evaluate(
     problems: str = "",
     train_problems: str = "",
     limit: int = 0,
-    samples: int = 1,
-    temperature: float = 0.6,
-    top_p: float = 0.95,
-    top_k: int = 0,
-    seed: int = 0,
-    max_tokens: int = 256,
-    prompt: Literal["auto", "published", "problem"] = "auto",
-    batch_size: int = 32,
+    answers: AnswerOptions = _DEFAULT_ANSWERS,
     attempts: int = 5,
     exclude: Path | None = None,
     jail: JailOptions = _DEFAULT_JAIL,
@@ -55,15 +47,7 @@ def evaluate(
         problems: where the problems lie; default: the folder that TRITCODER_DATA names. For APPS also hub.
         train_problems: training problems for the naive rivals; default: those that belong to PROBLEMS.
         limit: at most this many problems, sampled evenly over the difficulties; 0 for all.
-        samples: answers for each problem.
-        temperature: 0 takes the likeliest token always.
-        top_p: sample among the fewest tokens whose probabilities reach this sum.
-        top_k: sample among this many likeliest tokens; 0 for all.
-        seed: decides samples and the chosen problems.
-        max_tokens: length of an answer at the most.
-        prompt: how problems are put; published: in the benchmark's own form; problem: as any other problem;
-            auto: published, but for naive rivals.
-        batch_size: answers written at once.
+        answers: how the model answers.
         attempts: with --gold: solutions tried of each problem.
         exclude: leave out the problems of this list.
         jail: how programs are run.
@@ -77,13 +61,13 @@ def evaluate(
 
     _require_one(model, gold)
     settings = EvaluateConfig(
-        samples=samples,
-        sampling=Sampling(max_tokens, temperature, top_p, top_k, seed),
-        batch_size=batch_size,
+        samples=answers.samples,
+        sampling=answers.sampling(),
+        batch_size=answers.batch_size,
         workers=jail.n_workers(),
         limits=jail.limits(),
     )
-    opened = open_benchmark(benchmark, problems, limit=limit, seed=seed)
+    opened = open_benchmark(benchmark, problems, limit=limit, seed=answers.seed)
     place = output or Path("evaluations") / file_name(benchmark) / (file_name(model) if model else "gold")
     if not resume:
         _forget(place)
@@ -99,7 +83,7 @@ def evaluate(
         settings,
         jail.opener(),
         exclusion_list(exclude, benchmark),
-        published_prompt=prompt == "published" or (prompt == "auto" and not model.startswith("naive:")),
+        published_prompt=answers.published(model),
         training=_training(opened, train_problems),
     )
     with LiveView() as view:

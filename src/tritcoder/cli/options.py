@@ -4,9 +4,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Parameter
+
+from tritcoder.records import Sampling
 
 if TYPE_CHECKING:
     from tritcoder.evaluate.calibration import Exclusions
@@ -75,6 +77,38 @@ class JailOptions:
         else:
             open_jail(level).close()
         return lambda: open_jail(level)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How a model answers."""
+
+    samples: int = 1
+    """Answers for each problem."""
+    temperature: float = 0.6
+    """0 takes the likeliest token always."""
+    top_p: float = 0.95
+    """Sample among the fewest tokens whose probabilities reach this sum."""
+    top_k: int = 0
+    """Sample among this many likeliest tokens; 0 for all."""
+    seed: int = 0
+    """Decides samples, and the problems that a limit takes."""
+    max_tokens: int = 256
+    """Length of an answer at the most."""
+    batch_size: int = 32
+    """Answers written at once."""
+    prompt: Literal["auto", "published", "problem"] = "auto"
+    """How problems are put; published: in the benchmark's own form; problem: as any other problem; auto: published,
+    but for naive rivals."""
+
+    def sampling(self) -> Sampling:
+        """How the next token is chosen."""
+        return Sampling(self.max_tokens, self.temperature, self.top_p, self.top_k, self.seed)
+
+    def published(self, model: str) -> bool:
+        """Whether this model is asked in the benchmark's own form."""
+        return self.prompt == "published" or (self.prompt == "auto" and not model.startswith("naive:"))
 
 
 def exclusion_list(path: Path | None, benchmark: str) -> "Exclusions | None":

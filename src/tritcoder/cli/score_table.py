@@ -15,7 +15,10 @@ def as_table(score: dict[str, Any]) -> str:
 def difficulty_lines(score: Mapping[str, Any]) -> list[str]:
     """A line for each difficulty, and one for all: problems, and the accuracies by both comparisons, in percent."""
     rows = [["", "problems", *_HEADINGS]]
-    for difficulty, cells in score["table"].items():
+    table = score["table"]
+    for difficulty, cells in table.items():
+        if len(table) == 2 and difficulty != "all":  # the only one there is
+            continue
         measures = [_cell(cells[name]) for name in _MEASURES]
         rows.append([difficulty, f"{cells['n']:,}", *measures, f"{100 * cells['average_micro']:.2f}"])
     return _columns(rows)

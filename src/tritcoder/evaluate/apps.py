@@ -92,15 +92,18 @@ def evaluate(
         **summary,
         "kept": shares_kept(problems.values(), exclusions),
         "finish_reasons": dict(sorted(Counter(completion.finish_reason for completion in given).items())),
-        "bleu": bleu((_program(row.text, extract), problems[row.task_id].solutions) for row in written),
+        "bleu": bleu(_compared(row.text, problems[row.task_id], extract) for row in written),
         "perplexity": _perplexity(likelihood_model, problems, solutions_per_problem),
         "limits": {**plain(limits), "max_time_limits": MAX_TIME_LIMITS},
         "signature": signature(),
     }
 
 
-def _program(text: str, extract: bool) -> str:
-    return extract_program(text) if extract else text
+def _compared(text: str, problem: Problem, extract: bool) -> tuple[str, list[str]]:
+    """A program and the solutions that it is like or unlike; of both, only what goes on after code that was given."""
+    given = problem.starter_code if problem.check else ""
+    program = extract_program(text) if extract else text
+    return program.removeprefix(given), [solution.removeprefix(given) for solution in problem.solutions]
 
 
 def _perplexity(

@@ -1,5 +1,6 @@
 """Outcomes as JSON data, and the file to which they are appended as they come."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -94,10 +95,8 @@ class OutcomeLog:
             self._file.flush()
 
     def lean(self, outcome: Outcome) -> Outcome:
-        """The outcome without the texts, where the file has them."""
-        if self._path is None:
-            return outcome
-        return replace(outcome, results=tuple(replace(row, output="", error="") for row in outcome.results))
+        """The outcome with nothing but verdicts, where the file has the rest: memory stays flat over a long run."""
+        return outcome if self._path is None else replace(outcome, results=tuple(map(_bare, outcome.results)))
 
     def _read(self) -> None:
         """Take in every whole line; a last line that was cut is cut off, so that the next starts afresh."""
@@ -122,6 +121,16 @@ class OutcomeLog:
         if scored.sound:
             self.known[key] = scored
             self._lines.add((key, outcome.problem_id, outcome.sample))
+
+
+def _bare(result: TestResult) -> TestResult:
+    return _shared(result.verdict, result.apps_lenient, result.tests_inside)
+
+
+@functools.cache
+def _shared(verdict: Verdict, apps_lenient: bool, tests_inside: bool) -> TestResult:
+    """One and the same result for all that say no more."""
+    return TestResult(verdict, apps_lenient=apps_lenient, tests_inside=tests_inside)
 
 
 def _result_to_json(result: TestResult) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def score(
         on_progress: called after each completion.
 
     Returns:
-        One Outcome for each completion, in order; with a `path`, what was printed stands only there, as all the
-        outputs of a large benchmark would fill the memory.
+        One Outcome for each completion, in order. With a `path` they hold verdicts alone: what was printed, times and
+        memory of a whole benchmark would fill the memory, and stand in that file.
 
     Raises:
         DatasetError: a completion for a problem that is not there, or the same sample twice.

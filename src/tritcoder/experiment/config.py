@@ -60,6 +60,8 @@ class EvaluateConfig:
     """What a program may use on one test."""
     workers: int = 0
     """Jails at once; 0: one for each core."""
+    exclude: str = ""
+    """An exclusion list, as `tritcoder evaluate BENCHMARK --gold` writes it: its problems count in no score."""
     held_out_tokens: int = 65536
     """Held-out bits per byte are measured on so many tokens."""
     held_out_problems: float = 0.05

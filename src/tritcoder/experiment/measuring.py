@@ -11,6 +11,7 @@ from tritcoder.config import plain
 from tritcoder.data.apps import read_problems
 from tritcoder.errors import storage_errors
 from tritcoder.evaluate import apps
+from tritcoder.evaluate.calibration import Exclusions, read_exclusions
 from tritcoder.evaluate.outcomes import outcome_from_json
 from tritcoder.evaluate.samples import read_samples, sample_to_json
 from tritcoder.experiment.config import EvaluateConfig, ExperimentConfig
@@ -92,6 +93,7 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
         path=directory / "scores" / f"{name}.outcomes.jsonl",
         workers=config.evaluate.workers or os.cpu_count() or 1,
         limits=config.evaluate.limits,
+        exclusions=exclusions_of(config),
         likelihood_model=own if isinstance(own, LikelihoodModel) else None,
         on_progress=lambda now: watcher.stage_moved(now.done, now.total, str(now)),
     )
@@ -102,6 +104,15 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
         "strict": overall["strict"]["value"],
         "isolation": score["isolation"],
     }
+
+
+def exclusions_of(config: ExperimentConfig) -> Exclusions | None:
+    """The list of problems that the run's scores leave out, if it names one.
+
+    Raises:
+        DatasetError: there is no such list.
+    """
+    return read_exclusions(Path(config.evaluate.exclude)) if config.evaluate.exclude else None
 
 
 def kind_of(model: str, arms: Sequence[str] = ()) -> str:
@@ -123,6 +134,7 @@ def answer_and_score(
     config: ExperimentConfig, model: str, directory: Path, cache: StageCache, needs: tuple[str, ...], settings: Any
 ) -> list[Stage]:
     """The two stages that measure one model: its answers, then their verdicts."""
+    listed = exclusions_of(config)
     answers, scores, name = f"answers/{model}", f"scores/{model}", file_name(model)
     return [
         Stage(
@@ -135,7 +147,7 @@ def answer_and_score(
         Stage(
             scores,
             (answers,),
-            plain(config.evaluate.limits),
+            [plain(config.evaluate.limits), listed.digest] if listed else plain(config.evaluate.limits),
             (f"scores/{name}.json", f"scores/{name}.outcomes.jsonl"),
             lambda watcher: score_answers(config, model, directory, cache.facts[answers], watcher),
         ),

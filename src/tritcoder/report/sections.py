@@ -139,6 +139,7 @@ def _taking(score: dict[str, Any]) -> dict[str, str]:
     return {
         "benchmark": plain(score.get("benchmark")),
         "problems": count(score.get("n_problems")),
+        "problems kept": _kept(mapping(score.get("kept"))),
         "answers scored": count(score.get("n_samples")),
         "answers left out": _counts(score.get("left_out")),
         "answers ended by": _counts(score.get("finish_reasons")),
@@ -154,6 +155,18 @@ def _taking(score: dict[str, Any]) -> dict[str, str]:
         "commit": plain(signature.get("commit")),
         "command": command_line(signature),
     }
+
+
+def _kept(kept: dict[str, Any]) -> str:
+    """How many problems count, of how many, why not the others, and by which list: 90 of 100 (90 %): no tests 10."""
+    overall = mapping(mapping(kept.get("problems")).get("all"))
+    n, total = number(overall.get("n")), number(overall.get("of"))
+    if n is None or not total:
+        return NOTHING
+    reasons, listed = _counts(kept.get("reasons")), plain(kept.get("list"))
+    told = f"{count(n)} of {count(total)} ({100 * n / total:.1f} %)"
+    told += "" if reasons == NOTHING else f"; left out: {reasons}"
+    return told if listed == NOTHING else f"{told}; list {listed}"
 
 
 def _counts(value: Any) -> str:
