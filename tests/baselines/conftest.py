@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +60,48 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeService]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def byte_tokenizer() -> Any:
+    """A token for each byte, and GPT-2's end of text."""
+    import transformers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({char: place for place, char in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    wrap: Any = transformers.PreTrainedTokenizerFast
+    return wrap(tokenizer_object=tokenizer, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
+
+
+def _save(folder: Path, network: Any) -> Path:
+    byte_tokenizer().save_pretrained(folder)
+    network.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 of two layers, drawn at random, with a context of 96 bytes."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=257, n_positions=96, n_embd=16, n_layer=2, n_head=2, eos_token_id=256, bos_token_id=256,
+        initializer_range=0.5,
+    )  # fmt: skip
+    return _save(tmp_path_factory.mktemp("gpt2"), transformers.GPT2LMHeadModel(config))
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt_neo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-Neo of two layers, one with global and one with local attention."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    torch.manual_seed(1)
+    config = transformers.GPTNeoConfig(
+        vocab_size=257, max_position_embeddings=96, hidden_size=16, num_layers=2, num_heads=2, window_size=8,
+        attention_types=[[["global", "local"], 1]], eos_token_id=256, bos_token_id=256, initializer_range=0.5,
+    )  # fmt: skip
+    return _save(tmp_path_factory.mktemp("gpt-neo"), transformers.GPTNeoForCausalLM(config))

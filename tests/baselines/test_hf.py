@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,50 +15,24 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 import torch
 import transformers
 
-from tritcoder.baselines.hf import HFGenerator
+from tritcoder.baselines.checkpoint import HFSettings
+from tritcoder.baselines.hf import WINDOW, HFGenerator
 from tritcoder.baselines.prompting import apps_prompt, instruction, seed_of
-from tritcoder.errors import ModelFileError, PromptError
+from tritcoder.errors import ModelFileError, PromptError, WorkFailedError
 from tritcoder.protocols import LikelihoodModel
 from tritcoder.records import Completion, Prompt, Sampling
 
 CONTEXT = 96
-END = "<|endoftext|>"
-
-
-def byte_tokenizer() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({char: place for place, char in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    wrap: Any = transformers.PreTrainedTokenizerFast
-    return wrap(tokenizer_object=tokenizer, eos_token=END, bos_token=END)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("gpt2")
-    tokenizer = byte_tokenizer()
-    tokenizer.save_pretrained(path)
-    torch.manual_seed(0)
-    config = transformers.GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=CONTEXT,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.eos_token_id,
-        initializer_range=0.5,
-    )
-    transformers.GPT2LMHeadModel(config).save_pretrained(path)
-    return path
+def checkpoint(tiny_gpt2: Path) -> Path:
+    return tiny_gpt2
 
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> HFGenerator:
-    return HFGenerator(str(checkpoint), batch_size=3)
+    return HFGenerator(str(checkpoint), HFSettings(batch=3))
 
 
 def prompts(n: int, text: str = "Add.") -> list[Prompt]:
@@ -65,7 +40,8 @@ def prompts(n: int, text: str = "Add.") -> list[Prompt]:
 
 
 def answers(model: HFGenerator, asked: list[Prompt], **sampling: Any) -> list[Completion]:
-    return list(model.generate(asked, Sampling(**{"max_tokens": 12, "temperature": 1.0, "top_p": 1.0, **sampling})))
+    given = model.generate(asked, Sampling(**{"max_tokens": 12, "temperature": 1.0, "top_p": 1.0, **sampling}))
+    return sorted(given, key=lambda answer: answer.sample)  # within a window the longest prompt is answered first
 
 
 @functools.cache
@@ -115,7 +91,7 @@ def test_first_tokens_follow_the_softmax(model: HFGenerator, checkpoint: Path) -
     logits = reference_logits(checkpoint, tokenizer(apps_prompt(asked[0]))["input_ids"])[-1] / 0.5
     expected = np.exp(logits - logits.max())
     expected /= expected.sum()
-    wide = HFGenerator(str(checkpoint), batch_size=n_drawn)
+    wide = HFGenerator(str(checkpoint), HFSettings(batch=n_drawn))
     drawn = [answer.text for answer in answers(wide, asked, max_tokens=1, temperature=0.5)]
     by_text: dict[str, float] = {}
     for token, share in enumerate(expected):  # bytes that are no character by themselves share one text
@@ -151,6 +127,68 @@ def test_answer_ends_before_a_stop_string(model: HFGenerator) -> None:
     assert cut.finish_reason == "stop"
 
 
+def test_each_prompt_heeds_its_own_stop_strings(model: HFGenerator) -> None:
+    whole = answers(model, prompts(3))
+    asked = prompts(3)
+    stop = whole[1].text[2:4]
+    asked[1] = replace(asked[1], stop=(stop,))
+    cut = answers(model, asked)
+    assert [cut[0].text, cut[2].text] == [whole[0].text, whole[2].text]
+    assert cut[1].text == whole[1].text[: whole[1].text.index(stop)]
+    assert cut[1].finish_reason == "stop"
+
+
+def test_full_memory_halves_the_batch_and_changes_no_answer(
+    checkpoint: Path, model: HFGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = HFGenerator(str(checkpoint), HFSettings(batch=8))
+    sizes: list[int] = []
+    write = small._model.generate
+
+    def full_above_two(ids: Any, **more: Any) -> Any:
+        sizes.append(len(ids))
+        written = write(ids, **more)
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return written
+
+    monkeypatch.setattr(small._model, "generate", full_above_two)
+    asked = prompts(12)
+    assert [answer.text for answer in answers(small, asked)] == [answer.text for answer in answers(model, asked)]
+    assert sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2]
+    shown: list[str] = []
+    [answer] = HFGenerator.generate(small, asked[:1], Sampling(max_tokens=9), lambda prompt, text: shown.append(text))
+    assert "".join(shown) == answer.text
+
+
+def test_memory_too_small_for_one_answer_is_one_sentence(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = HFGenerator(str(checkpoint))
+
+    def full(ids: Any, **more: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(small._model, "generate", full)
+    with pytest.raises(WorkFailedError, match="out of memory") as caught:
+        answers(small, prompts(3))
+    assert "fewer tokens" in caught.value.hint
+
+
+def test_batches_hold_prompts_of_like_length(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sorting = HFGenerator(str(checkpoint), HFSettings(batch=2))
+    shapes: list[tuple[int, ...]] = []
+    write = sorting._model.generate
+
+    def noted(ids: Any, **more: Any) -> Any:
+        shapes.append(tuple(ids.shape))
+        return write(ids, **more)
+
+    monkeypatch.setattr(sorting._model, "generate", noted)
+    asked = [Prompt("x" * n, task_id="t", sample=n) for n in (1, 30, 2, 29)]
+    given = list(sorting.generate(asked, Sampling(max_tokens=2)))
+    assert shapes[0][1] - shapes[1][1] == 28
+    assert [answer.sample for answer in given] == [30, 29, 2, 1]
+
+
 def test_shown_pieces_are_the_text(model: HFGenerator) -> None:
     shown: dict[int, str] = {}
 
@@ -168,14 +206,14 @@ def test_closing_cancels_the_batches_to_come(model: HFGenerator) -> None:
     taken: list[int] = []
 
     def stream() -> Any:
-        for prompt in prompts(9):
+        for prompt in prompts(3 * WINDOW + 5):
             taken.append(prompt.sample)
             yield prompt
 
     writing = model.generate(stream(), Sampling(max_tokens=2))
     next(writing)
     writing.close()  # type: ignore[attr-defined]
-    assert taken == [0, 1, 2]
+    assert taken == list(range(3 * WINDOW))
 
 
 def test_likelihood_equals_the_sum_over_the_answer(model: HFGenerator, checkpoint: Path) -> None:
@@ -201,7 +239,7 @@ def test_long_answer_is_cut_and_only_what_was_scored_is_counted(model: HFGenerat
 
 
 def test_chat_template_is_used_where_there_is_one(checkpoint: Path, tmp_path: Path) -> None:
-    tokenizer = byte_tokenizer()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     tokenizer.chat_template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<reply>"
     network = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
     network.save_pretrained(tmp_path)
@@ -212,10 +250,10 @@ def test_chat_template_is_used_where_there_is_one(checkpoint: Path, tmp_path: Pa
     assert chat._tokenizer.decode(chat._prompt_ids(Prompt("x = ", kind="code"), 99)) == "x = "
 
 
-def test_seeds_are_those_of_all_rivals(model: HFGenerator) -> None:
+def test_seeds_are_those_of_all_rivals(model: HFGenerator, checkpoint: Path) -> None:
     sampling, prompt = Sampling(seed=3, max_tokens=1, temperature=1.0, top_p=1.0), prompts(1)[0]
     noise = torch.rand(257, generator=torch.Generator().manual_seed(seed_of(sampling, prompt)), dtype=torch.float64)
-    logits = reference_logits(Path(model.name.removeprefix("hf:")), model._prompt_ids(prompt, 9999))[-1]
+    logits = reference_logits(checkpoint, model._prompt_ids(prompt, 9999))[-1]
     token = int(np.argmax(logits - np.log(-np.log(noise.numpy()))))
     [answer] = model.generate([prompt], sampling)
     assert answer.text == model._tokenizer.decode([token], skip_special_tokens=True)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tritcoder.baselines.prompting import apps_prompt, cut_at_stop, instruction, seed_of
+from tritcoder.baselines.prompting import apps_prompt, authors_text, cut_at_stop, instruction, seed_of, undecided
 from tritcoder.errors import PromptError
 from tritcoder.records import Prompt, Sampling
 
@@ -11,6 +11,12 @@ def test_apps_prompt_is_the_authors_text() -> None:
     assert apps_prompt(Prompt("Add.")) == "\nQUESTION:\nAdd.\nUse Standard Input format\nANSWER:\n"
     assert apps_prompt(Prompt("Add.\n", starter_code="def add(a):\n\t", call_based=True)) == (
         "\nQUESTION:\nAdd.\n\ndef add(a):\n\t\nUse Call-Based format\nANSWER:\n"
+    )
+    # A whole problem, as their script puts it together, typed out.
+    question = "You are given n.\n\n-----Input-----\nn\n\n-----Output-----\n2n\n"
+    assert apps_prompt(Prompt(question)) == (
+        "\nQUESTION:\nYou are given n.\n\n-----Input-----\nn\n\n-----Output-----\n2n\n"
+        "\nUse Standard Input format\nANSWER:\n"
     )
     # LeetCode-like rows exist whose starter code stands beside standard input.
     assert "Standard Input" in apps_prompt(Prompt("Add.", starter_code="def add(a):"))
@@ -58,3 +64,16 @@ def test_no_stop_string_survives_the_cut(text: str, stops: list[str]) -> None:
     assert text.startswith(cut)
     assert not any(stop in cut for stop in stops)
     assert cut == text or any(text.startswith(cut + stop) for stop in stops)
+
+
+def test_authors_text_is_tidied_as_prose_and_ends_at_a_second_answer() -> None:
+    written = "n = int(input())\nif n != 1 :\n    print('a' , n)\nANSWER:\nmore<|endoftext|>"
+    assert authors_text(written) == "n = int(input())\nif n!= 1 :\n    print('a', n)\n"
+    assert authors_text("sep = ' '\nx = ' '.join(a)") == "sep =''\nx =''.join(a)"  # so their numbers were measured
+
+
+def test_undecided_is_what_may_begin_a_stop_string_or_half_a_character() -> None:
+    assert undecided("print(1)\n\nde", ("\n\ndef",)) == 4
+    assert undecided("abc", ("cab", "bcd")) == 2
+    assert undecided("é\ufffd", ()) == 1
+    assert undecided("abc", ()) == 0

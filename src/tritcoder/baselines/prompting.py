@@ -74,3 +74,26 @@ def seed_of(sampling: Sampling, prompt: Prompt) -> int:
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """The text before the first stop string."""
     return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+
+
+def undecided(text: str, stops: Sequence[str]) -> int:
+    """How many last characters may yet change: half of a character, or the beginning of a stop string."""
+    half = len(text) - len(text.rstrip("\ufffd"))
+    starts = (size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size]))
+    return max(half, max(starts, default=0))
+
+
+_TIDIED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
+
+
+def authors_text(text: str) -> str:
+    """The answer as the APPS authors' script kept it; their published rows were scored on such texts.
+
+    It ends before a second `ANSWER:` line. Spaces are taken away as their tokenizer's `decode` did by default, and it
+    was made for prose: `a != b` becomes `a!= b`, but `sep = ' '` becomes `sep =''` as well.
+
+    Source: hendrycks/apps, eval/generate_gpt_codes.py; transformers, `clean_up_tokenization`.
+    """
+    for pattern in _TIDIED:
+        text = text.replace(pattern, pattern.strip())
+    return cut_at_stop(text, ("ANSWER:\n",)).replace("<|endoftext|>", "")

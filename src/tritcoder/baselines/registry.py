@@ -16,11 +16,12 @@ def open_baseline(name: str, problems: Sequence[Problem]) -> Generator:
     """Open the rival that a string names.
 
     Args:
-        name: one of `NAMES`, with PATH, NAME and URL filled in; without `@URL` it is OpenAI's own service.
+        name: one of `NAMES`, with PATH, NAME and URL filled in; without `@URL` it is OpenAI's own service. Settings
+            may follow PATH, as in `hf:PATH?recipe=authors&batch=4`: the fields of `checkpoint.HFSettings`.
         problems: training problems, which the naive rivals learn from; the others do not look at them.
 
     Raises:
-        ConfigError: no such rival; names the nearest.
+        ConfigError: no such rival, or no such setting; names the nearest.
         EmptyCorpusError: the training problems have nothing to learn from.
         ModelFileError, MissingExtraError, AccessError: it cannot be opened; says why.
     """
@@ -30,9 +31,7 @@ def open_baseline(name: str, problems: Sequence[Problem]) -> Generator:
         return RetrievalBaseline.fit(problems)
     kind, _, rest = name.partition(":")
     if rest and kind == "hf":
-        from tritcoder.baselines.hf import HFGenerator, default_device
-
-        return HFGenerator(rest, default_device())
+        return _open_hf(rest)
     if rest and kind == "gemini":
         from tritcoder.baselines.gemini import GeminiGenerator
 
@@ -40,6 +39,16 @@ def open_baseline(name: str, problems: Sequence[Problem]) -> Generator:
     if rest and kind == "openai":
         return _open_openai(rest)
     raise _unknown(name)
+
+
+def _open_hf(rest: str) -> Generator:
+    from tritcoder.baselines.checkpoint import HFSettings
+    from tritcoder.baselines.hf import HFGenerator
+
+    path, asked, query = rest.partition("?")
+    if not path:
+        raise _unknown(f"hf:{rest}")
+    return HFGenerator(path, HFSettings.parse(query) if asked else HFSettings())
 
 
 def _open_openai(rest: str) -> Generator:
