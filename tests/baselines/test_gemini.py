@@ -4,14 +4,16 @@ import pytest
 
 pytest.importorskip("google.genai", reason="google-genai is not installed (pip install 'tritcoder[baselines]')")
 
-from tritcoder.baselines.gemini import THINKING_TOKENS, GeminiGenerator
+from tritcoder.baselines.gemini import GeminiGenerator
+from tritcoder.baselines.limits import DEFAULT_LIMITS
 from tritcoder.baselines.prompting import instruction, seed_of
 from tritcoder.errors import AccessError
 from tritcoder.records import Completion, Prompt, Sampling
 
 if TYPE_CHECKING:
-    from tests.baselines.conftest import Answer, FakeService
+    from tests.baselines.conftest import Answer, FakeService, FakeTime
 
+THINKING_TOKENS = DEFAULT_LIMITS.thinking_tokens
 TEXT = "Here:\n```python\nprint(1)\n```"
 
 
@@ -27,12 +29,12 @@ def failure(status: int, message: str, word: str = "INVALID_ARGUMENT") -> "Answe
 
 
 @pytest.fixture
-def gemini(service: "FakeService", monkeypatch: pytest.MonkeyPatch) -> GeminiGenerator:
+def gemini(service: "FakeService", fake_time: "FakeTime", monkeypatch: pytest.MonkeyPatch) -> GeminiGenerator:
     monkeypatch.setenv("GEMINI_API_KEY", "test-key")
     monkeypatch.delenv("GOOGLE_API_KEY", raising=False)
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", service.url)
     service.answer = lambda request: reply(TEXT)
-    return GeminiGenerator("gemini-2.5-flash", first_wait_s=0.001)
+    return GeminiGenerator("gemini-2.5-flash", clock=fake_time.clock)
 
 
 def answers(generator: GeminiGenerator, n: int = 1, sampling: Sampling | None = None) -> list[Completion]:
@@ -40,12 +42,19 @@ def answers(generator: GeminiGenerator, n: int = 1, sampling: Sampling | None = 
     return list(generator.generate(prompts, sampling or Sampling()))
 
 
-def test_answer_is_the_raw_text_without_thoughts(gemini: GeminiGenerator) -> None:
+def test_answer_is_the_raw_text_without_thoughts(
+    gemini: GeminiGenerator, service: "FakeService", fake_time: "FakeTime"
+) -> None:
+    def think(request: dict[str, Any]) -> "Answer":
+        fake_time.sleep(3)
+        return reply(TEXT)
+
+    service.answer = think
     [answer] = answers(gemini)
     assert (answer.text, answer.finish_reason) == (TEXT, "stop")
     assert (answer.n_prompt_tokens, answer.n_tokens) == (7, 16)
     assert answer.model == "gemini:gemini-2.5-flash"
-    assert answer.seconds > 0
+    assert answer.seconds == answer.first_token_s == 3
 
 
 def test_request_bounds_thought_and_leaves_room_for_text(gemini: GeminiGenerator, service: "FakeService") -> None:
@@ -109,15 +118,26 @@ def test_refusals_of_the_service_stop_the_run(
 
 
 @pytest.mark.parametrize(
-    ("reason", "expected"), [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "error"), ("RECITATION", "error")]
+    ("reason", "expected", "why"),
+    [
+        ("STOP", "stop", "no text: the service ended the answer without any"),
+        (
+            "MAX_TOKENS",
+            "length",
+            "no text: the room for the answer was used up by 11 tokens of hidden thought",
+        ),
+        ("SAFETY", "error", "finish reason SAFETY"),
+        ("RECITATION", "error", "finish reason RECITATION"),
+        ("PROHIBITED_CONTENT", "error", "finish reason PROHIBITED_CONTENT"),
+    ],
 )
 def test_finish_reason_is_recorded(
-    gemini: GeminiGenerator, service: "FakeService", reason: str, expected: str
+    gemini: GeminiGenerator, service: "FakeService", reason: str, expected: str, why: str
 ) -> None:
     service.answer = lambda request: reply("", reason)
     [answer] = answers(gemini)
     assert (answer.text, answer.finish_reason) == ("", expected)
-    assert answer.error == (f"finish reason {reason}" if expected == "error" else "")
+    assert answer.error == why
 
 
 def test_blocked_prompt_is_an_answer_with_an_error(gemini: GeminiGenerator, service: "FakeService") -> None:
@@ -147,7 +167,9 @@ def test_answers_of_another_shape_do_not_crash(
     assert answer.error
 
 
-def test_unreachable_service_is_one_sentence(monkeypatch: pytest.MonkeyPatch, gemini: GeminiGenerator) -> None:
+def test_unreachable_service_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, gemini: GeminiGenerator, fake_time: "FakeTime"
+) -> None:
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(AccessError, match=r"cannot be reached at http://127.0.0.1:9"):
-        answers(GeminiGenerator("m", first_wait_s=0.001))
+        answers(GeminiGenerator("m", clock=fake_time.clock))
