@@ -68,7 +68,7 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
             service.headers.append({name.lower(): value for name, value in self.headers.items()})
             service.paths.append(self.path)
             answer = service.answer(body)
-            self._send(answer if isinstance(answer, Wire) else Wire(answer[0], answer[1]))
+            self._send(Wire(answer[0], answer[1]) if isinstance(answer, tuple) else answer)
 
         def _send(self, wire: Wire) -> None:
             if wire.held_by:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from tritcoder.baselines.keys import without_key
 from tritcoder.errors import AccessError
 from tritcoder.records import FinishReason
 
 RESUME = "wait, then give the same command again: answers already written are kept"
 _PASSING = (408, 409, 429)
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,25 @@ def refused(name: str, status: int, message: str, key_names: Sequence[str], wait
     return Reply("", "error", error=said)
 
 
-def unreachable(address: str, said: str, may_cost: bool) -> Fault:
-    """A service that could not be reached, or fell silent in the middle of an answer."""
-    what = f"the connection to {address} broke" if may_cost else f"it cannot be reached at {address}"
-    hint = RESUME if may_cost else "check the address and the network, then give the same command again"
-    return Fault(f"{what}: {_one_line(said)[:200]}", 0.0, may_cost, hint)
+def is_network_error(error: BaseException) -> bool:
+    """Whether an SDK's HTTP library (httpx or httpx2, by version) or the operating system gave up."""
+    home = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or home in ("httpx", "httpx2", "httpcore", "httpcore2")
+
+
+def unreachable(address: str, error: BaseException, key: str) -> Fault:
+    """A service that could not be reached, or fell silent in the middle of an answer.
+
+    Args:
+        address: where it was looked for.
+        error: what the HTTP library says.
+        key: the key, which the text must not hold.
+    """
+    said = without_key(_one_line(str(error)), key)[:200] or type(error).__name__
+    if type(error).__name__ in _NOT_SENT:
+        hint = "check the address and the network, then give the same command again"
+        return Fault(f"it cannot be reached at {address}: {said}", hint=hint)
+    return Fault(f"the connection to {address} broke: {said}", may_cost=True)
 
 
 def cut_off(what: str) -> Fault:
@@ -93,8 +109,8 @@ def asked_wait_s(headers: Mapping[str, str], body: Any = None) -> float:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    value = headers.get("retry-after") or ""
-    if not value or value.strip()[0].isdigit():
+    value = (headers.get("retry-after") or "").strip()
+    if not value or value[0].isdigit():
         return _number(value)
     try:
         moment = parsedate_to_datetime(value).timestamp()

@@ -4,7 +4,16 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tritcoder.baselines.faults import Fault, Reply, asked_wait_s, cut_off, empty_answer, refused, unreachable
+from tritcoder.baselines.faults import (
+    Fault,
+    Reply,
+    asked_wait_s,
+    cut_off,
+    empty_answer,
+    is_network_error,
+    refused,
+    unreachable,
+)
 from tritcoder.baselines.keys import find_key, without_key
 from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, ServiceLimits, Spending
 from tritcoder.baselines.pacing import REAL_CLOCK, Clock, Meter
@@ -16,7 +25,6 @@ from tritcoder.records import Completion, FinishReason, Prompt, Sampling
 
 _KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _FINISHED: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
-_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 
 
 class GeminiGenerator:
@@ -98,22 +106,19 @@ class GeminiGenerator:
             return self._listen(message, self._settings(prompt, sampling, thinks), say)
         except APIError as error:
             status, said = int(error.code or 0), str(error.message or error)
-            if thinks and status == 400 and "thinking" in said.lower():
-                self._thinks = False  # a model without hidden thoughts refuses a bound on them
-                return self.ask(prompt, sampling, say)
             wait_s = asked_wait_s(getattr(error.response, "headers", None) or {}, error.details)
-            refusal = refused(self.name, status, without_key(said, self._key), _KEYS, wait_s)
         except UnknownApiResponseError:
             return cut_off("the answer")
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over JSON of another shape
             return Reply("", "error", error=f"an answer that cannot be read ({type(error).__name__})")
         except Exception as error:
-            if not _is_network_error(error):
+            if not is_network_error(error):
                 raise
-            address = os.environ.get("GOOGLE_GEMINI_BASE_URL") or "Google's address"
-            may_cost = type(error).__name__ not in _NOT_SENT
-            return unreachable(address, without_key(str(error) or type(error).__name__, self._key), may_cost)
-        return refusal
+            return unreachable(os.environ.get("GOOGLE_GEMINI_BASE_URL") or "Google's address", error, self._key)
+        if thinks and status == 400 and _refuses_thoughts(said):
+            self._thinks = False
+            return self.ask(prompt, sampling, say)
+        return refused(self.name, status, without_key(said, self._key), _KEYS, wait_s)
 
     def _listen(self, message: str, settings: Any, say: Say | None) -> Reply | Fault:
         heard = _Heard()
@@ -189,7 +194,6 @@ def _word(value: Any) -> str:
     return str(getattr(value, "value", value) or "")
 
 
-def _is_network_error(error: Exception) -> bool:
-    """Whether the SDK's HTTP library (httpx or httpx2, by version) or the operating system gave up."""
-    home = type(error).__module__.partition(".")[0]
-    return isinstance(error, OSError) or home in ("httpx", "httpx2", "httpcore", "httpcore2")
+def _refuses_thoughts(said: str) -> bool:
+    """Whether a model has no hidden thoughts that could be bounded; one that wants another bound is not meant."""
+    return "thinking" in said.lower() and "budget" not in said.lower()

@@ -4,7 +4,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tritcoder.baselines.faults import Fault, Reply, asked_wait_s, cut_off, empty_answer, refused, unreachable
+from tritcoder.baselines.faults import (
+    Fault,
+    Reply,
+    asked_wait_s,
+    cut_off,
+    empty_answer,
+    is_network_error,
+    refused,
+    unreachable,
+)
 from tritcoder.baselines.keys import find_key, without_key
 from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, ServiceLimits, Spending
 from tritcoder.baselines.pacing import REAL_CLOCK, Clock, Meter
@@ -104,26 +113,24 @@ class OpenAIGenerator:
         try:
             return self._listen(prompt, sampling, say)
         except openai.APIStatusError as error:
-            if say and counts and error.status_code == 400 and "stream_options" in error.message:
-                self._counts_streams = False  # an older server, which counts no tokens in streams
-                return self.ask(prompt, sampling, say)
-            refusal = self._refused(error.status_code, error.message, asked_wait_s(error.response.headers))
-        except (openai.APIConnectionError, OSError) as error:
-            cause = error.__cause__ or error
-            may_cost = type(cause).__name__ not in ("ConnectError", "ConnectTimeout", "PoolTimeout")
-            said = without_key(f"{error} {error.__cause__ or ''}", self._key)
-            return unreachable(self._url, said, may_cost)
+            status, said, wait_s = error.status_code, error.message, asked_wait_s(error.response.headers)
+        except openai.APIConnectionError as error:
+            return unreachable(self._url, error.__cause__ or error, self._key)
         except openai.APIError as error:  # told in the middle of a stream, or an answer of another shape
-            status = error.body.get("code") if isinstance(error.body, dict) else None
-            if not isinstance(status, int) or not 400 <= status < 600:
+            code = error.body.get("code") if isinstance(error.body, dict) else None
+            if not isinstance(code, int) or not 400 <= code < 600:
                 return Fault(f"in the middle of an answer: {without_key(error.message, self._key)}", may_cost=True)
-            refusal = self._refused(status, error.message)
+            status, said, wait_s = code, error.message, 0.0
         except ValueError:  # JSON that has no end
             return cut_off("the answer")
-        return refusal
-
-    def _refused(self, status: int, message: str, wait_s: float = 0.0) -> Reply | Fault:
-        return refused(self.name, status, without_key(message, self._key), _KEYS, wait_s)
+        except Exception as error:  # older versions do not wrap what happens in the middle of a stream
+            if not is_network_error(error):
+                raise
+            return unreachable(self._url, error, self._key)
+        if say and counts and status == 400 and "stream_options" in said:
+            self._counts_streams = False  # an older server, which counts no tokens in streams
+            return self.ask(prompt, sampling, say)
+        return refused(self.name, status, without_key(said, self._key), _KEYS, wait_s)
 
     def _listen(self, prompt: Prompt, sampling: Sampling, say: Say | None) -> Reply | Fault:
         message: Any = {"role": "user", "content": instruction(prompt)}
