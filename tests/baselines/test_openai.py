@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,9 @@ from tritcoder.baselines.limits import ServiceLimits, Spending
 from tritcoder.baselines.openai import OPENAI_URL, OpenAIGenerator
 from tritcoder.baselines.prompting import instruction, seed_of
 from tritcoder.errors import AccessError, ConfigError
+from tritcoder.evaluate.samples import read_samples
+from tritcoder.experiment.config import EvaluateConfig
+from tritcoder.experiment.measuring import write_answers
 from tritcoder.records import Completion, Prompt, Sampling
 
 if TYPE_CHECKING:
@@ -297,6 +301,40 @@ def test_money_ends_the_run_with_what_is_there_given(service: "FakeService", fak
     with pytest.raises(AccessError, match=r"has cost 0\.4900 USD"):
         next(coming)
     assert len(service.requests) == 1
+
+
+def test_run_that_stopped_asks_only_what_is_missing(
+    service: "FakeService", fake_time: "FakeTime", tmp_path: Path
+) -> None:
+    limits, path = ServiceLimits(at_once=1), tmp_path / "samples.jsonl"
+    prompts = [Prompt(f"Add {n}.", task_id=str(n)) for n in range(4)]
+    settings = EvaluateConfig(sampling=Sampling())
+
+    def write() -> Spending:
+        spent = Spending.of(read_samples(path)) if path.exists() else Spending()
+        rival = OpenAIGenerator("m", service.url, limits, spent, fake_time.clock)
+        write_answers(rival, prompts, settings, path, SilentWatcher())
+        return rival.spent
+
+    service.first(reply(TEXT), reply(TEXT), then=failure(503, "overloaded"))
+    with pytest.raises(AccessError, match="6 attempts"):
+        write()
+    assert [row.task_id for row in read_samples(path)] == ["0", "1"]
+    service.answer = lambda request: reply(TEXT)
+    service.requests.clear()
+    assert write() == Spending(4 * 7, 4 * 5)
+    assert [row.text for row in read_samples(path)] == [TEXT] * 4
+    assert [request["messages"][0]["content"] for request in service.requests] == list(map(instruction, prompts[2:]))
+
+
+class SilentWatcher:
+    """Nobody looks on."""
+
+    def stage_began(self, name: str) -> None: ...
+
+    def stage_moved(self, done: float, total: float, note: str) -> None: ...
+
+    def stage_ended(self, name: str, seconds: float, cached: bool) -> None: ...
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
