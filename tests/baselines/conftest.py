@@ -28,7 +28,7 @@ class Wire:
     cut_at: int | None = None
     """The connection is closed after so many bytes of the body."""
     silent: bool = False
-    """Whether nothing tells a cut stream from a whole one: its length is not announced."""
+    """Whether nothing tells a cut body from a whole one: its length is not announced."""
     held_by: threading.Event | None = None
     """Nothing is sent until this is set."""
 
@@ -79,7 +79,7 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
             self.send_header("Connection", "close")
             if wire.events and not wire.silent:
                 self.send_header("Transfer-Encoding", "chunked")
-            elif not wire.events:
+            elif not wire.silent:
                 self.send_header("Content-Length", str(len(wire.data)))
             for name, value in wire.headers.items():
                 self.send_header(name, value)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tritcoder.baselines.faults import Fault, Reply, asked_wait_s, refused
+from tritcoder.baselines.faults import Fault, Reply, asked_wait_s, refused, unreachable
 from tritcoder.errors import AccessError
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7.5s"}
@@ -49,3 +49,15 @@ def test_status_of_a_question_is_an_answer(status: int) -> None:
 )
 def test_pause_that_a_service_asks_for_is_read(headers: dict[str, str], body: Any, seconds: float) -> None:
     assert asked_wait_s(headers, body) == pytest.approx(seconds)
+
+
+def test_network_error_that_quotes_the_key_is_told_without_it() -> None:
+    class ConnectError(OSError):
+        """As the HTTP libraries call it."""
+
+    never_sent = unreachable("http://host", ConnectError("illegal header k3y"), "k3y")
+    assert never_sent.said == "it cannot be reached at http://host: illegal header [the key]"
+    assert not never_sent.may_cost
+    assert unreachable("http://host", TimeoutError(), "") == Fault(
+        "the connection to http://host broke: TimeoutError", may_cost=True
+    )

@@ -124,9 +124,11 @@ def test_service_that_stays_busy_is_no_answer(gemini: GeminiGenerator, service: 
     assert len(service.requests) == 6
 
 
-@pytest.mark.parametrize("cut_at", [0, 30])
-def test_body_that_is_cut_is_asked_for_again(gemini: GeminiGenerator, service: "FakeService", cut_at: int) -> None:
-    service.first(Wire(body=reply(TEXT)[1], cut_at=cut_at), then=reply(TEXT))
+@pytest.mark.parametrize(("cut_at", "silent"), [(0, False), (30, False), (0, True), (30, True)])
+def test_body_that_is_cut_is_asked_for_again(
+    gemini: GeminiGenerator, service: "FakeService", cut_at: int, silent: bool
+) -> None:
+    service.first(Wire(body=reply(TEXT)[1], cut_at=cut_at, silent=silent), then=reply(TEXT))
     assert [answer.text for answer in answers(gemini)] == [TEXT]
     assert len(service.requests) == 2
 
@@ -208,7 +210,15 @@ def test_bound_that_a_model_refuses_is_not_dropped_in_silence(
     assert "thinking budget 0 is invalid" in answer.error
 
 
-@pytest.mark.parametrize("body", [{}, {"candidates": None}, {"candidates": [{}]}, {"candidates": 3}])
+@pytest.mark.parametrize("body", [{}, {"candidates": None}])
+def test_response_that_says_nothing_is_asked_for_again(
+    gemini: GeminiGenerator, service: "FakeService", body: dict[str, Any]
+) -> None:
+    service.first((200, body), then=reply(TEXT))
+    assert [answer.text for answer in answers(gemini)] == [TEXT]
+
+
+@pytest.mark.parametrize("body", [{"candidates": [{}]}, {"candidates": 3}])
 def test_answers_of_another_shape_do_not_crash(
     gemini: GeminiGenerator, service: "FakeService", body: dict[str, Any]
 ) -> None:

@@ -104,9 +104,11 @@ def test_pause_that_the_service_asks_for_is_kept(
     assert fake_time.slept == pytest.approx(30)
 
 
-@pytest.mark.parametrize("cut_at", [0, 30])
-def test_body_that_is_cut_is_asked_for_again(server: OpenAIGenerator, service: "FakeService", cut_at: int) -> None:
-    service.first(Wire(body=reply(TEXT)[1], cut_at=cut_at), then=reply(TEXT))
+@pytest.mark.parametrize(("cut_at", "silent"), [(0, False), (30, False), (0, True), (30, True)])
+def test_body_that_is_cut_is_asked_for_again(
+    server: OpenAIGenerator, service: "FakeService", cut_at: int, silent: bool
+) -> None:
+    service.first(Wire(body=reply(TEXT)[1], cut_at=cut_at, silent=silent), then=reply(TEXT))
     assert [answer.text for answer in answers(server)] == [TEXT]
     assert len(service.requests) == 2
 

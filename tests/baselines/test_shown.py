@@ -22,6 +22,15 @@ def test_pieces_of_one_text_are_shown_once_and_up_to_the_stop(attempts: list[lis
     assert "".join(pieces) == cut_at_stop(whole, stops)
 
 
+def test_stop_string_that_ends_later_may_begin_earlier() -> None:
+    pieces: list[str] = []
+    shown = Shown(pieces.append, ["a", "baa"])
+    for piece in ("b", "a", "a"):
+        shown.add(piece)
+    shown.end("")
+    assert pieces == []
+
+
 def test_what_may_begin_a_stop_string_is_held_back() -> None:
     pieces: list[str] = []
     shown = Shown(pieces.append, ["\ndef"])

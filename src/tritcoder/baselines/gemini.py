@@ -1,5 +1,6 @@
 """Gemini, through Google's own SDK `google-genai`."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -107,7 +108,7 @@ class GeminiGenerator:
         except APIError as error:
             status, said = int(error.code or 0), str(error.message or error)
             wait_s = asked_wait_s(getattr(error.response, "headers", None) or {}, error.details)
-        except UnknownApiResponseError:
+        except (UnknownApiResponseError, json.JSONDecodeError):
             return cut_off("the answer")
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over JSON of another shape
             return Reply("", "error", error=f"an answer that cannot be read ({type(error).__name__})")
@@ -124,7 +125,7 @@ class GeminiGenerator:
         heard = _Heard()
         if say is None:
             heard.add(self._client.models.generate_content(model=self._model, contents=message, config=settings))
-            return heard.reply()
+            return cut_off("the answer") if heard.nothing else heard.reply()
         stream = self._client.models.generate_content_stream(model=self._model, contents=message, config=settings)
         for response in stream:
             if piece := heard.add(response):
@@ -153,6 +154,12 @@ class _Heard:
     def __init__(self) -> None:
         self.text = self._reason = self._blocked = ""
         self._n_prompt = self._n_text = self._n_thoughts = 0
+        self._answered = False
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was no answer at all, nor a reason: the SDK makes that of a body of no bytes."""
+        return not (self._answered or self._blocked or self._n_prompt)
 
     @property
     def ended(self) -> bool:
@@ -170,7 +177,7 @@ class _Heard:
             self._blocked = _word(response.prompt_feedback.block_reason)
         if not response.candidates:
             return ""
-        candidate = response.candidates[0]
+        candidate, self._answered = response.candidates[0], True
         self._reason = _word(candidate.finish_reason) or self._reason
         parts = (candidate.content and candidate.content.parts) or []
         piece = "".join(part.text for part in parts if part.text and not part.thought)

@@ -24,8 +24,8 @@ class Shown:
     def add(self, piece: str) -> None:
         """More of the text has come; what may be the beginning of a stop string is held back."""
         self._text += piece
-        whole = cut_at_stop(self._text, self._stops)
-        self._go_on(whole[: len(whole) - self._n_held_back(whole)] if whole == self._text else whole)
+        sure = min(len(cut_at_stop(self._text, self._stops)), len(self._text) - self._n_held_back())
+        self._go_on(self._text[:sure])
 
     def end(self, text: str) -> None:
         """This is the whole answer, cut at its stop strings: show what is left of it."""
@@ -40,10 +40,10 @@ class Shown:
             self._show(text[place:])
             self._shown = text
 
-    def _n_held_back(self, text: str) -> int:
+    def _n_held_back(self) -> int:
         """Length of the longest end of the text that begins a stop string."""
         longest = max((len(stop) - 1 for stop in self._stops), default=0)
-        for length in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stops):
+        for length in range(min(longest, len(self._text)), 0, -1):
+            if any(stop.startswith(self._text[-length:]) for stop in self._stops):
                 return length
         return 0
