@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
+from tritcoder.baselines.limits import ServiceLimits, Spending
 from tritcoder.baselines.registry import NAMES, open_baseline
 from tritcoder.errors import AccessError, ConfigError, MissingExtraError, ModelFileError
-from tritcoder.records import Problem, TestCase
+from tritcoder.records import Problem, Prompt, Sampling, TestCase
 
 PROBLEMS = [Problem("1", "Add.", solutions=("print(2)",), tests=(TestCase("1 1", "2"),))]
 
@@ -53,6 +54,16 @@ def test_names_like_no_other_are_answered_with_all() -> None:
 def test_server_is_what_follows_the_last_at(name: str, called: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="openai is not installed")
     assert open_baseline(name, []).name == called
+
+
+@pytest.mark.parametrize(("name", "module"), [("gemini:m", "google.genai"), ("openai:m@http://host", "openai")])
+def test_limits_and_earlier_spending_are_handed_on(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    monkeypatch.setenv("GEMINI_API_KEY", "test-key")
+    limits = ServiceLimits(max_cost_usd=1, usd_per_million_input=1, usd_per_million_output=1)
+    rival = open_baseline(name, [], limits, Spending(3, 2_000_000))
+    with pytest.raises(AccessError, match=f"{name}.* has cost 2.0000 USD"):
+        list(rival.generate([Prompt("Add.")], Sampling()))
 
 
 def test_vendors_without_a_key_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,30 @@
 """Gemini, through Google's own SDK `google-genai`."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tritcoder.baselines.prompting import instruction, seed_of
-from tritcoder.baselines.remote import (
-    MIN_OUTPUT_TOKENS,
-    N_ATTEMPTS,
-    TIMEOUT_S,
+from tritcoder.baselines.faults import (
+    Fault,
     Reply,
-    ask_all,
-    refusal,
+    asked_wait_s,
+    cut_off,
+    empty_answer,
+    is_network_error,
+    refused,
     unreachable,
 )
+from tritcoder.baselines.keys import find_key, without_key
+from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, ServiceLimits, Spending
+from tritcoder.baselines.pacing import REAL_CLOCK, Clock, Meter
+from tritcoder.baselines.prompting import instruction, seed_of
+from tritcoder.baselines.remote import MIN_OUTPUT_TOKENS, Say, ask_all, most_prompt_tokens
 from tritcoder.errors import AccessError, MissingExtraError
 from tritcoder.protocols import OnText
 from tritcoder.records import Completion, FinishReason, Prompt, Sampling
 
-THINKING_TOKENS = 4096
-"""Most tokens of hidden thought; without a bound they can use up the answer's room and leave an empty text."""
-
-_KEYS = "GEMINI_API_KEY or GOOGLE_API_KEY"
+_KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _FINISHED: dict[str, FinishReason] = {"STOP": "stop", "MAX_TOKENS": "length"}
 
 
@@ -31,12 +34,20 @@ class GeminiGenerator:
     The key is in GEMINI_API_KEY or GOOGLE_API_KEY. GOOGLE_GEMINI_BASE_URL names another address (the SDK reads it).
     """
 
-    def __init__(self, model: str, first_wait_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: str,
+        limits: ServiceLimits = DEFAULT_LIMITS,
+        spent: Spending = NOTHING,
+        clock: Clock = REAL_CLOCK,
+    ) -> None:
         """Prepare to ask; nothing is sent yet.
 
         Args:
             model: the vendor's name, such as `gemini-2.5-flash`.
-            first_wait_s: pause before the second attempt; it doubles from one attempt to the next.
+            limits: what it may use.
+            spent: what the answers that are there already have cost.
+            clock: time and chance.
 
         Raises:
             MissingExtraError: google-genai is not installed.
@@ -49,20 +60,26 @@ class GeminiGenerator:
             raise MissingExtraError(
                 f"gemini:{model} needs {error.name}, which is not installed", "pip install 'tritcoder[baselines]'"
             ) from None
-        key = os.environ.get("GEMINI_API_KEY") or os.environ.get("GOOGLE_API_KEY")
-        if not key:
-            raise AccessError(f"gemini:{model} needs a key, and {_KEYS} is not set", "export GEMINI_API_KEY=KEY")
-        self._model, self._thinks = model, True
-        retries = google.genai.types.HttpRetryOptions(
-            attempts=N_ATTEMPTS, initial_delay=first_wait_s, jitter=first_wait_s
-        )
-        options = google.genai.types.HttpOptions(timeout=int(TIMEOUT_S * 1000), retry_options=retries)
-        self._client = google.genai.Client(api_key=key, vertexai=False, http_options=options)
+        self._key = find_key(_KEYS)
+        if not self._key:
+            raise AccessError(
+                f"gemini:{model} needs a key, and {' or '.join(_KEYS)} is not set", "export GEMINI_API_KEY=KEY"
+            )
+        self._model, self._thinks, self._limits = model, True, limits
+        self._meter = Meter(self.name, limits, spent, clock)
+        # Without retry_options the SDK asks once: attempts are ours to count.
+        options = google.genai.types.HttpOptions(timeout=max(1, int(limits.timeout_s * 1000)))
+        self._client = google.genai.Client(api_key=self._key, vertexai=False, http_options=options)
 
     @property
     def name(self) -> str:
         """`gemini:` and the vendor's name."""
         return f"gemini:{self._model}"
+
+    @property
+    def spent(self) -> Spending:
+        """What is paid for so far."""
+        return self._meter.spent
 
     def generate(
         self, prompts: Iterable[Prompt], sampling: Sampling, on_text: OnText | None = None
@@ -72,74 +89,118 @@ class GeminiGenerator:
         An answer may have 8192 tokens even if `sampling.max_tokens` is less: thoughts are counted among them.
 
         Raises:
-            AccessError: the key, the quota, the model's name or the network is in the way.
+            AccessError: the key, the quota, the model's name, the network or a limit of money is in the way.
             PromptError: a prompt is empty, or a gap is to be filled.
         """
-        return ask_all(self.name, self._ask, prompts, sampling, on_text)
+        return ask_all(self, self._meter, prompts, sampling, on_text)
 
-    def _ask(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        from google.genai.errors import APIError
+    def at_most(self, prompt: Prompt, sampling: Sampling) -> Spending:
+        """The tokens of the question and of the longest answer, thoughts included."""
+        return Spending(most_prompt_tokens(instruction(prompt)), self._room(sampling))
+
+    def ask(self, prompt: Prompt, sampling: Sampling, say: Say | None) -> Reply | Fault:
+        """Put one prompt to the service, once; see `remote.Service`."""
+        from google.genai.errors import APIError, UnknownApiResponseError
 
         message, thinks = instruction(prompt), self._thinks
-        settings = self._settings(prompt, sampling, thinks)
         try:
-            return _reply(self._send(message, settings))
+            return self._listen(message, self._settings(prompt, sampling, thinks), say)
         except APIError as error:
             status, said = int(error.code or 0), str(error.message or error)
-            if thinks and status == 400 and "thinking" in said.lower():
-                self._thinks = False  # a model without hidden thoughts refuses a bound on them
-                return self._ask(prompt, sampling)
-            return _raised(refusal(self.name, status, said, _KEYS), error)
+            wait_s = asked_wait_s(getattr(error.response, "headers", None) or {}, error.details)
+        except (UnknownApiResponseError, json.JSONDecodeError):
+            return cut_off("the answer")
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK, over JSON of another shape
             return Reply("", "error", error=f"an answer that cannot be read ({type(error).__name__})")
         except Exception as error:
-            if not _is_network_error(error):
+            if not is_network_error(error):
                 raise
-            address = os.environ.get("GOOGLE_GEMINI_BASE_URL") or "Google's address"
-            raise unreachable(self.name, address, error) from error
+            return unreachable(os.environ.get("GOOGLE_GEMINI_BASE_URL") or "Google's address", error, self._key)
+        if thinks and status == 400 and _refuses_thoughts(said):
+            self._thinks = False
+            return self.ask(prompt, sampling, say)
+        return refused(self.name, status, without_key(said, self._key), _KEYS, wait_s)
 
-    def _send(self, message: str, settings: Any) -> Any:
-        return self._client.models.generate_content(model=self._model, contents=message, config=settings)
+    def _listen(self, message: str, settings: Any, say: Say | None) -> Reply | Fault:
+        heard = _Heard()
+        if say is None:
+            heard.add(self._client.models.generate_content(model=self._model, contents=message, config=settings))
+            return cut_off("the answer") if heard.nothing else heard.reply()
+        stream = self._client.models.generate_content_stream(model=self._model, contents=message, config=settings)
+        for response in stream:
+            if piece := heard.add(response):
+                say(piece)
+        return heard.reply() if heard.ended else cut_off("the stream")
+
+    def _room(self, sampling: Sampling) -> int:
+        return max(MIN_OUTPUT_TOKENS, sampling.max_tokens + self._limits.thinking_tokens)
 
     def _settings(self, prompt: Prompt, sampling: Sampling, thinks: bool) -> Any:
         from google.genai.types import GenerateContentConfig, ThinkingConfig
 
         return GenerateContentConfig(
-            max_output_tokens=max(MIN_OUTPUT_TOKENS, sampling.max_tokens + THINKING_TOKENS * thinks),
+            max_output_tokens=self._room(sampling),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k or None,
             seed=seed_of(sampling, prompt),
-            thinking_config=ThinkingConfig(thinking_budget=THINKING_TOKENS) if thinks else None,
+            thinking_config=ThinkingConfig(thinking_budget=self._limits.thinking_tokens) if thinks else None,
         )
 
 
-def _reply(response: Any) -> Reply:
-    """What an answer holds: the text that is no thought, why it ended, and what it cost."""
-    usage = response.usage_metadata
-    n_prompt = (usage and usage.prompt_token_count) or 0
-    n_tokens = ((usage and usage.candidates_token_count) or 0) + ((usage and usage.thoughts_token_count) or 0)
-    if not response.candidates:
-        blocked = response.prompt_feedback and response.prompt_feedback.block_reason
-        return Reply("", "error", n_prompt, n_tokens, f"no answer (block reason {_word(blocked)})")
-    candidate = response.candidates[0]
-    parts = (candidate.content and candidate.content.parts) or []
-    text = "".join(part.text for part in parts if part.text and not part.thought)
-    reason = _FINISHED.get(_word(candidate.finish_reason), "error")
-    error = f"finish reason {_word(candidate.finish_reason)}" if reason == "error" else ""
-    return Reply(text, reason, n_prompt, n_tokens, error)
+class _Heard:
+    """What has come of an answer, whole or in pieces: the text that is no thought, why it ended, what it cost."""
+
+    def __init__(self) -> None:
+        self.text = self._reason = self._blocked = ""
+        self._n_prompt = self._n_text = self._n_thoughts = 0
+        self._answered = False
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there was no answer at all, nor a reason: the SDK makes that of a body of no bytes."""
+        return not (self._answered or self._blocked or self._n_prompt)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the service has said why there is no more."""
+        return bool(self._reason or self._blocked)
+
+    def add(self, response: Any) -> str:
+        """Take in one response; returns the text that it adds."""
+        usage = response.usage_metadata
+        if usage:  # counts are of the whole answer so far
+            self._n_prompt = usage.prompt_token_count or self._n_prompt
+            self._n_text = usage.candidates_token_count or self._n_text
+            self._n_thoughts = usage.thoughts_token_count or self._n_thoughts
+        if response.prompt_feedback and response.prompt_feedback.block_reason:
+            self._blocked = _word(response.prompt_feedback.block_reason)
+        if not response.candidates:
+            return ""
+        candidate, self._answered = response.candidates[0], True
+        self._reason = _word(candidate.finish_reason) or self._reason
+        parts = (candidate.content and candidate.content.parts) or []
+        piece = "".join(part.text for part in parts if part.text and not part.thought)
+        self.text += piece
+        return piece
+
+    def reply(self) -> Reply:
+        """The whole answer."""
+        reason = _FINISHED.get(self._reason, "error")
+        if self._blocked or not self._reason:
+            error = f"no answer (block reason {self._blocked or 'not given'})"
+        elif reason == "error":
+            error = f"finish reason {self._reason}"
+        else:
+            error = "" if self.text.strip() else empty_answer(reason, self._n_thoughts)
+        reason = "error" if self._blocked else reason
+        return Reply(self.text, reason, self._n_prompt, self._n_text + self._n_thoughts, error)
 
 
 def _word(value: Any) -> str:
-    return str(getattr(value, "value", value) or "not given")
+    return str(getattr(value, "value", value) or "")
 
 
-def _raised(refused: AccessError | Reply, cause: Exception) -> Reply:
-    if isinstance(refused, AccessError):
-        raise refused from cause
-    return refused
-
-
-def _is_network_error(error: Exception) -> bool:
-    """Whether the SDK's HTTP library (httpx or httpx2, by version) or the operating system gave up."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore")
+def _refuses_thoughts(said: str) -> bool:
+    """Whether a model has no hidden thoughts that could be bounded; one that wants another bound is not meant."""
+    return "thinking" in said.lower() and "budget" not in said.lower()
