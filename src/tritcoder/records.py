@@ -134,7 +134,7 @@ class Completion:
     """Seconds from the start of this prompt's batch to its last token."""
     model: str = ""
     error: str = ""
-    """Why there is no text, when `finish_reason == "error"`."""
+    """Why there is no text: a refusal (`finish_reason == "error"`), or an answer that came back empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tritcoder import __version__
-from tritcoder.cli.options import AnswerOptions, JailOptions
+from tritcoder.cli.options import AnswerOptions, JailOptions, ServiceOptions
 from tritcoder.sandbox.jail import best_level
 
 Command = Callable[..., tuple[int, str, str]]
@@ -59,7 +59,7 @@ def parameters(target: str) -> dict[str, inspect.Parameter]:
     """The parameters of a verb's function, those that verbs share taken apart."""
     module, name = target.split(":")
     found = dict(inspect.signature(getattr(import_module(module), name)).parameters)
-    for name, shared in (("jail", JailOptions), ("answers", AnswerOptions)):
+    for name, shared in (("jail", JailOptions), ("answers", AnswerOptions), ("service", ServiceOptions)):
         if found.pop(name, None):
             found |= inspect.signature(shared).parameters
     return found

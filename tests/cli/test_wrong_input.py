@@ -69,6 +69,8 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("evaluate embedded --gold --model naive:constant", 2, "found both", "--model"),
         ("evaluate humaneva --gold", 2, "found 'humaneva'", "did you mean humaneval"),
         ("evaluate humaneval --gold", 2, "expected a place to read HumanEval from", "--problems PATH"),
+        ("{e} --max-cost 5", 2, "needs usd_per_million_input", "price list"),
+        ("{e} --requests-per-minute -1", 2, "requests_per_minute must be 0 or more", ""),
         ("evaluate embedded --gold --attempts 0", 2, "--attempts must be at least 1", ""),
         ("evaluate embedded --gold --sandbox none", 2, "--sandbox none lets programs do all", "--unsafe"),
         ("evaluate embedded --gold --sandbox ful", 2, "no sandbox level is called 'ful'", "the levels are"),

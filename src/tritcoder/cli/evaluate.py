@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from tritcoder.cli.options import AnswerOptions, JailOptions, exclusion_list
+from tritcoder.cli.options import AnswerOptions, JailOptions, ServiceOptions, exclusion_list
 
 if TYPE_CHECKING:
     from tritcoder.data.benchmarks import Benchmark
     from tritcoder.experiment.config import EvaluateConfig
     from tritcoder.records import Problem
 
-_DEFAULT_JAIL, _DEFAULT_ANSWERS = JailOptions(), AnswerOptions()
+_DEFAULT_JAIL, _DEFAULT_ANSWERS, _DEFAULT_SERVICE = JailOptions(), AnswerOptions(), ServiceOptions()
 
 
 def evaluate(
@@ -27,6 +27,7 @@ def evaluate(
     train_problems: str = "",
     limit: int = 0,
     answers: AnswerOptions = _DEFAULT_ANSWERS,
+    service: ServiceOptions = _DEFAULT_SERVICE,
     attempts: int = 5,
     exclude: Path | None = None,
     jail: JailOptions = _DEFAULT_JAIL,
@@ -48,6 +49,7 @@ def evaluate(
         train_problems: training problems for the naive rivals; default: those that belong to PROBLEMS.
         limit: at most this many problems, sampled evenly over the difficulties; 0 for all.
         answers: how the model answers.
+        service: what a rival behind an API may use.
         attempts: with --gold: solutions tried of each problem.
         exclude: leave out the problems of this list.
         jail: how programs are run.
@@ -66,6 +68,7 @@ def evaluate(
         batch_size=answers.batch_size,
         workers=jail.n_workers(),
         limits=jail.limits(),
+        services=service.limits(),
     )
     opened = open_benchmark(benchmark, problems, limit=limit, seed=answers.seed)
     place = output or Path("evaluations") / file_name(benchmark) / (file_name(model) if model else "gold")

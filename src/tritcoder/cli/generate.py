@@ -47,7 +47,7 @@ def generate(
     from tritcoder.data.apps import read_problems
     from tritcoder.data.config import ProblemsConfig
     from tritcoder.errors import AskedWronglyError
-    from tritcoder.experiment.opening import is_baseline, open_generator
+    from tritcoder.experiment.opening import open_generator
     from tritcoder.generate import require_prompt
 
     if samples < 1:
@@ -59,7 +59,7 @@ def generate(
         Prompt(text, "code" if code else "problem", suffix, starter, bool(starter), "prompt", sample)
         for sample in range(samples)
     ]
-    training = read_problems(ProblemsConfig(), "train") if is_baseline(model) else []
+    training = read_problems(ProblemsConfig(), "train") if model.startswith("naive:") else []
     generator = open_generator(model, training)
     live = samples == 1 and not json_
     for completion in generator.generate(prompts, sampling, _stream if live else None):
@@ -94,4 +94,5 @@ def _show(completion: Completion, as_json: bool, streamed: bool, samples: int) -
         print()
     rate = completion.n_tokens / completion.seconds if completion.seconds else 0.0
     told = f"{completion.n_tokens} tokens, {rate:.0f} tokens/s, ended by {completion.finish_reason}"
+    told += f": {completion.error}" if completion.error else ""
     print(f"[{completion.model}: {told}]", file=sys.stderr)

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from tritcoder.records import Sampling
 
 if TYPE_CHECKING:
+    from tritcoder.baselines.limits import ServiceLimits
     from tritcoder.evaluate.calibration import Exclusions
     from tritcoder.sandbox.jail import Jail
     from tritcoder.sandbox.limits import Limits
@@ -109,6 +110,42 @@ class AnswerOptions:
     def published(self, model: str) -> bool:
         """Whether this model is asked in the benchmark's own form."""
         return self.prompt == "published" or (self.prompt == "auto" and not model.startswith("naive:"))
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ServiceOptions:
+    """What rivals behind an API (gemini:, openai:) may use."""
+
+    requests_per_minute: float = 0.0
+    """Questions sent in a minute at the most; 0 for no limit."""
+    tokens_per_minute: float = 0.0
+    """Tokens read and written in a minute at the most; 0 for no limit."""
+    max_cost: float = 0.0
+    """Stop before the answers could cost more US dollars; 0 for no limit. It needs both prices."""
+    price_input: float = 0.0
+    """US dollars for a million tokens read, from the service's price list."""
+    price_output: float = 0.0
+    """US dollars for a million tokens written, hidden thoughts included."""
+    thinking_tokens: int = 4096
+    """Most tokens of hidden thought for one answer, where the service lets us say so (gemini:)."""
+
+    def limits(self) -> "ServiceLimits":
+        """The same for the room that asks.
+
+        Raises:
+            ConfigError: out of range, or a cost limit without prices.
+        """
+        from tritcoder.baselines.limits import ServiceLimits
+
+        return ServiceLimits(
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            max_cost_usd=self.max_cost,
+            usd_per_million_input=self.price_input,
+            usd_per_million_output=self.price_output,
+            thinking_tokens=self.thinking_tokens,
+        )
 
 
 def exclusion_list(path: Path | None, benchmark: str) -> "Exclusions | None":

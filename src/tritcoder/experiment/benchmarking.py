@@ -13,7 +13,7 @@ from tritcoder.evaluate.calibration import ATTEMPTS, Calibration, Exclusions, ca
 from tritcoder.evaluate.samples import read_samples
 from tritcoder.evaluate.scoring import Standing
 from tritcoder.experiment.config import EvaluateConfig
-from tritcoder.experiment.measuring import file_name, kind_of, write_answers
+from tritcoder.experiment.measuring import deciding, file_name, kind_of, samples_path, spent_on, write_answers
 from tritcoder.experiment.opening import has_likelihoods, is_baseline, model_directory, model_identity, open_generator
 from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
 from tritcoder.protocols import Generator, LikelihoodModel
@@ -43,10 +43,11 @@ class Exam:
         put = self.benchmark.prompt if self.published_prompt else Problem.prompt
         return [put(problem, n) for problem in self.benchmark.problems for n in range(self.settings.samples)]
 
-    def generator(self) -> Generator:
-        """The model, opened."""
+    def generator(self, answers: Path) -> Generator:
+        """The model, opened; what the answers that are there already have cost counts."""
         training = self.training() if self.model.startswith("naive:") else ()
-        return self.open_model(self.model, training, self.settings.batch_size)
+        settings = self.settings
+        return self.open_model(self.model, training, settings.batch_size, settings.services, spent_on(answers))
 
 
 def measure(exam: Exam, directory: Path, watcher: Watcher) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def measure(exam: Exam, directory: Path, watcher: Watcher) -> dict[str, Any]:
         TritcoderError: the model cannot be opened or fails, there is no jail, the disk is full; answers and verdicts
             that are there stay.
     """
-    name = file_name(exam.model)
+    name, path = file_name(exam.model), samples_path(directory, exam.model)
     cache = StageCache(directory, watcher)
     answers, scores = f"answers/{exam.model}", f"scores/{exam.model}"
     cache.run(
@@ -69,9 +70,7 @@ def measure(exam: Exam, directory: Path, watcher: Watcher) -> dict[str, Any]:
                 (),
                 _asked(exam),
                 (f"samples/{name}.jsonl",),
-                lambda watcher: write_answers(
-                    exam.generator(), exam.prompts(), exam.settings, directory / "samples" / f"{name}.jsonl", watcher
-                ),
+                lambda watcher: write_answers(exam.generator(path), exam.prompts(), exam.settings, path, watcher),
             ),
             Stage(
                 scores,
@@ -121,19 +120,20 @@ def calibrate_alone(
 
 def _asked(exam: Exam) -> list[Any]:
     """All that decides the answers."""
-    benchmark, settings = exam.benchmark, exam.settings
+    benchmark = exam.benchmark
     asked = [problem.problem_id for problem in benchmark.problems]
     form = "published" if exam.published_prompt else "problem"
     model = [exam.model, model_identity(exam.model)]
-    return [model, benchmark.name, benchmark.identity, asked, form, settings.samples, plain(settings.sampling)]
+    return [model, benchmark.name, benchmark.identity, asked, form, *deciding(exam.model, exam.settings)]
 
 
 def _mark(exam: Exam, directory: Path, answered: Facts, watcher: Watcher) -> Facts:
     name, benchmark, settings = file_name(exam.model), exam.benchmark, exam.settings
-    own = exam.generator() if has_likelihoods(exam.model) else None
+    path = samples_path(directory, exam.model)
+    own = exam.generator(path) if has_likelihoods(exam.model) else None
     score = apps.evaluate(
         {problem.problem_id: problem for problem in benchmark.problems},
-        read_samples(directory / "samples" / f"{name}.jsonl"),
+        read_samples(path),
         model=exam.model if is_baseline(exam.model) else str(model_directory(Path(exam.model))),
         kind=kind_of(exam.model),
         benchmark=benchmark.title,
@@ -146,6 +146,8 @@ def _mark(exam: Exam, directory: Path, answered: Facts, watcher: Watcher) -> Fac
         on_progress=lambda now: watcher.stage_moved(now.done, now.total, str(now)),
     )
     form = benchmark.published_prompt if exam.published_prompt else "as every problem is put to this model"
-    path = directory / "scores" / f"{name}.json"
-    write_json(path, score | {"speed": answered.get("speed"), "prompt": form, "problems_from": benchmark.source})
+    write_json(
+        directory / "scores" / f"{name}.json",
+        score | {"speed": answered.get("speed"), "prompt": form, "problems_from": benchmark.source},
+    )
     return {"isolation": score["isolation"]}

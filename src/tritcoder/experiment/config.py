@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tritcoder.baselines.limits import DEFAULT_LIMITS, ServiceLimits
 from tritcoder.data.config import CorpusConfig, ProblemsConfig
 from tritcoder.errors import ConfigError
 from tritcoder.model.config import ModelConfig
@@ -62,6 +63,8 @@ class EvaluateConfig:
     """Jails at once; 0: one for each core."""
     exclude: str = ""
     """An exclusion list, as `tritcoder evaluate BENCHMARK --gold` writes it: its problems count in no score."""
+    services: ServiceLimits = DEFAULT_LIMITS
+    """What rivals behind an API may use: requests and tokens a minute, money, thoughts."""
     held_out_tokens: int = 65536
     """Held-out bits per byte are measured on so many tokens."""
     held_out_problems: float = 0.05

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, Spending
 from tritcoder.config import plain
 from tritcoder.data.apps import read_problems
 from tritcoder.errors import storage_errors
@@ -37,12 +38,30 @@ def open_for_measuring(config: ExperimentConfig, model: str, directory: Path) ->
     if model in config.arms:
         return open_text_model(directory / model / "model", model, config.evaluate.batch_size)
     training = read_problems(config.problems, "train") if model.startswith("naive:") else []
-    return open_generator(model, training, config.evaluate.batch_size)
+    spent = spent_on(samples_path(directory, model))
+    return open_generator(model, training, config.evaluate.batch_size, config.evaluate.services, spent)
+
+
+def samples_path(directory: Path, model: str) -> Path:
+    """Where a model's answers lie."""
+    return directory / "samples" / f"{file_name(model)}.jsonl"
+
+
+def spent_on(path: Path) -> Spending:
+    """What the answers that are there already have cost."""
+    return Spending.of(read_samples(path, resuming=True)) if path.is_file() else NOTHING
+
+
+def deciding(model: str, settings: EvaluateConfig) -> list[Any]:
+    """What of the settings decides a model's answers: limits of a service do not, but for the room to think in."""
+    thinks = settings.services.thinking_tokens
+    thoughts = [thinks] if model.startswith("gemini:") and thinks != DEFAULT_LIMITS.thinking_tokens else []
+    return [settings.samples, plain(settings.sampling), *thoughts]
 
 
 def answer_problems(config: ExperimentConfig, model: str, directory: Path, watcher: Watcher) -> Facts:
     """Let a model answer every test problem; answers are appended one by one, so an interrupted run goes on."""
-    path = directory / "samples" / f"{file_name(model)}.jsonl"
+    path = samples_path(directory, model)
     problems = read_problems(config.problems, "test")
     prompts = [problem.prompt(sample) for problem in problems for sample in range(config.evaluate.samples)]
     return write_answers(open_for_measuring(config, model, directory), prompts, config.evaluate, path, watcher)
@@ -140,7 +159,7 @@ def answer_and_score(
         Stage(
             answers,
             needs,
-            [settings, config.evaluate.samples, plain(config.evaluate.sampling)],
+            [settings, *deciding(model, config.evaluate)],
             (f"samples/{name}.jsonl",),
             lambda watcher: answer_problems(config, model, directory, watcher),
         ),

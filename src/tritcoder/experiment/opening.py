@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, ServiceLimits, Spending
 from tritcoder.config import fingerprint
 from tritcoder.errors import MissingExtraError, ModelFileError
 from tritcoder.generate import DEFAULT_BATCH, TextModel
@@ -76,7 +77,13 @@ def has_likelihoods(spec: str) -> bool:
     return not is_baseline(spec) or spec.startswith("hf:")
 
 
-def open_generator(spec: str, training_problems: Sequence[Problem], batch_size: int = DEFAULT_BATCH) -> Generator:
+def open_generator(
+    spec: str,
+    training_problems: Sequence[Problem],
+    batch_size: int = DEFAULT_BATCH,
+    services: ServiceLimits = DEFAULT_LIMITS,
+    spent: Spending = NOTHING,
+) -> Generator:
     """Whatever a model string names.
 
     Args:
@@ -84,6 +91,8 @@ def open_generator(spec: str, training_problems: Sequence[Problem], batch_size: 
             `openai:NAME@URL`.
         training_problems: what the naive rivals learn from.
         batch_size: answers that our own model writes at once.
+        services: what a rival behind an API may use.
+        spent: what its answers that are there already have cost.
 
     Raises:
         ModelFileError, ConfigError, MissingExtraError, AccessError: it cannot be opened; says why.
@@ -91,5 +100,5 @@ def open_generator(spec: str, training_problems: Sequence[Problem], batch_size: 
     if is_baseline(spec):
         from tritcoder.baselines.registry import open_baseline
 
-        return open_baseline(spec, training_problems)
+        return open_baseline(spec, training_problems, services, spent)
     return open_text_model(Path(spec), batch_size=batch_size)
