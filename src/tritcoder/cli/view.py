@@ -65,7 +65,7 @@ class LiveView:
             self._progress.update(self._task, completed=done, total=total or None, note=note)
         if not self.console.is_terminal and self._clock() - self._told >= _EVERY_S:
             self._told = self._clock()
-            self.console.print(f"    {escape(self._standing(done, total))}", highlight=False)
+            self.console.print(f"    {escape(self._standing(done, total))}", highlight=False, soft_wrap=True)
 
     def _standing(self, done: float, total: float) -> str:
         """How far the stage is, and how long it will take if it goes on like this."""
