@@ -195,6 +195,25 @@ def test_fresh_runs_everything_again(tmp_path: Path, tritcoder: Command, monkeyp
         assert len(judged) == times
 
 
+def test_fresh_forgets_this_model_and_nothing_else(tmp_path: Path, tritcoder: Command) -> None:
+    output = tmp_path / "measured"
+    ask = ("evaluate", "embedded", "--limit", 2, "--output", output)
+    for model in ("naive:constant", "naive:retrieval"):
+        assert tritcoder(*ask, "--model", model)[0] == 0
+    assert tritcoder(*ask, "--gold")[0] == 0
+    (output / "samples" / "mine.jsonl").write_text("{}")
+    before = _times(output)
+    assert tritcoder(*ask, "--model", "naive:constant", "--fresh", "--sandbox", "ful")[0] == 2
+    assert _times(output) == before
+    status, _, err = tritcoder(*ask, "--model", "naive:constant", "--fresh")
+    assert status == 0, err
+    after = _times(output)
+    changed = {path for path in before if after.get(path) != before[path]}
+    assert all("naive-constant" in path.name for path in changed)
+    assert output / "samples" / "naive-constant.jsonl" in changed
+    assert output / "scores" / "naive-constant.outcomes.jsonl" in changed
+
+
 def test_programs_run_without_a_jail_only_when_both_words_are_said(tmp_path: Path, tritcoder: Command) -> None:
     samples = tmp_path / "mine.jsonl"
     samples.write_text(json.dumps({"task_id": _three_problems()[0].problem_id, "completion": "print(1)"}) + "\n")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tritcoder.data.benchmarks import Benchmark
     from tritcoder.experiment.config import EvaluateConfig
     from tritcoder.records import Problem
+    from tritcoder.sandbox.jail import Jail
 
 _DEFAULT_JAIL, _DEFAULT_ANSWERS, _DEFAULT_SERVICE = JailOptions(), AnswerOptions(), ServiceOptions()
 
@@ -58,6 +59,7 @@ def evaluate(
         json_: print the score file instead of a table.
     """
     from tritcoder.data.benchmarks import open_benchmark
+    from tritcoder.experiment.benchmarking import forget
     from tritcoder.experiment.config import EvaluateConfig
     from tritcoder.experiment.measuring import file_name
 
@@ -72,10 +74,13 @@ def evaluate(
     )
     opened = open_benchmark(benchmark, problems, limit=limit, seed=answers.seed)
     place = output or Path("evaluations") / file_name(benchmark) / (file_name(model) if model else "gold")
-    if not resume:
-        _forget(place)
     if gold:
-        return _calibrate(opened, settings, jail, place, attempts, json_)
+        _require_solutions(opened, attempts)
+    excluded, open_jail = exclusion_list(exclude, benchmark), jail.opener()
+    if not resume:  # not before it is sure that there can be something new
+        forget(place, model)
+    if gold:
+        return _calibrate(opened, settings, open_jail, place, attempts, json_)
     from tritcoder.cli.score_table import as_table
     from tritcoder.cli.view import LiveView
     from tritcoder.experiment.benchmarking import Exam, measure
@@ -84,8 +89,8 @@ def evaluate(
         opened,
         model,
         settings,
-        jail.opener(),
-        exclusion_list(exclude, benchmark),
+        open_jail,
+        excluded,
         published_prompt=answers.published(model),
         training=_training(opened, train_problems),
     )
@@ -123,23 +128,8 @@ def _training(benchmark: "Benchmark", train_problems: str) -> "Callable[[], Sequ
     return read
 
 
-def _forget(place: Path) -> None:
-    """Remove what an earlier command left, and nothing else that may lie there."""
-    import shutil
-
-    for name in ("samples", "scores", "stages"):
-        shutil.rmtree(place / name, ignore_errors=True)
-    for name in ("gold.outcomes.jsonl", "exclusions.json"):
-        (place / name).unlink(missing_ok=True)
-
-
-def _calibrate(
-    benchmark: "Benchmark", settings: "EvaluateConfig", jail: JailOptions, place: Path, attempts: int, json_: bool
-) -> None:
-    from tritcoder.cli.gold_table import as_table
-    from tritcoder.cli.view import LiveView
+def _require_solutions(benchmark: "Benchmark", attempts: int) -> None:
     from tritcoder.errors import AskedWronglyError
-    from tritcoder.experiment.benchmarking import calibrate_alone
 
     if attempts < 1:
         raise AskedWronglyError(f"--attempts must be at least 1, found {attempts}")
@@ -148,7 +138,21 @@ def _calibrate(
             f"{benchmark.title} comes without human solutions, so that they cannot be run",
             "score it without an exclusion list",
         )
+
+
+def _calibrate(
+    benchmark: "Benchmark",
+    settings: "EvaluateConfig",
+    open_jail: "Callable[[], Jail]",
+    place: Path,
+    attempts: int,
+    json_: bool,
+) -> None:
+    from tritcoder.cli.gold_table import as_table
+    from tritcoder.cli.view import LiveView
+    from tritcoder.experiment.benchmarking import LIST, calibrate_alone
+
     with LiveView() as view:
-        found = calibrate_alone(benchmark, settings, jail.opener(), place, view, attempts)
-    path, n_problems = place / "exclusions.json", len(benchmark.problems)
+        found = calibrate_alone(benchmark, settings, open_jail, place, view, attempts)
+    path, n_problems = place / LIST, len(benchmark.problems)
     print(path.read_text(encoding="utf-8") if json_ else as_table(found, benchmark.title, n_problems, path))

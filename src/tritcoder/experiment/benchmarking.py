@@ -21,6 +21,9 @@ from tritcoder.provenance import write_json
 from tritcoder.records import Problem, Prompt
 from tritcoder.sandbox.jail import Jail
 
+GOLD, LIST = "gold.outcomes.jsonl", "exclusions.json"
+"""What a calibration leaves: verdicts, and the list of problems to leave out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exam:
@@ -85,6 +88,16 @@ def measure(exam: Exam, directory: Path, watcher: Watcher) -> dict[str, Any]:
     return score
 
 
+def forget(directory: Path, model: str) -> None:
+    """Remove what `measure` has left of this model, or `calibrate_alone` when none is named; nothing else."""
+    name = file_name(model)
+    files = (
+        [f"samples/{name}.jsonl", f"scores/{name}.json", f"scores/{name}.outcomes.jsonl"] if model else [GOLD, LIST]
+    )
+    for file in files:
+        (directory / file).unlink(missing_ok=True)
+
+
 def calibrate_alone(
     benchmark: Benchmark,
     settings: EvaluateConfig,
@@ -108,13 +121,13 @@ def calibrate_alone(
         {problem.problem_id: problem for problem in benchmark.problems},
         benchmark.name,
         attempts=attempts,
-        path=directory / "gold.outcomes.jsonl",
+        path=directory / GOLD,
         workers=settings.workers or 1,
         limits=settings.limits,
         open_jail=open_jail,
         on_progress=tell,
     )
-    write_exclusions(directory / "exclusions.json", found, settings.limits, attempts, len(benchmark.problems))
+    write_exclusions(directory / LIST, found, settings.limits, attempts, len(benchmark.problems))
     return found
 
 

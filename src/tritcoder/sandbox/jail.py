@@ -123,23 +123,20 @@ class Jail:
         """Both programs at once, each in a zygote of its own, with two pipes between them."""
         keepers = self._keeper(_kind_for(served.program)), self._keeper(_kind_for(asked.program), " examiner")
         questions, answers = os.pipe(), os.pipe()
+        pending: list[Pending] = []
         try:
-            one = keepers[0].submit(served, Input(), limits, (questions[0], answers[1]))
-            other = keepers[1].submit(asked, Input(), patient, (answers[0], questions[1]))
-        except BaseException:
-            keepers[0].close()
-            raise
-        finally:
-            for descriptor in (*questions, *answers):
-                os.close(descriptor)
-        try:
+            try:
+                pending.append(keepers[0].submit(served, Input(), limits, (questions[0], answers[1])))
+                pending.append(keepers[1].submit(asked, Input(), patient, (answers[0], questions[1])))
+            finally:
+                for descriptor in (*questions, *answers):
+                    os.close(descriptor)
             # When the examiner has ended, the program finds nobody who asks, and ends.
-            examination = judge(keepers[1].collect(other), patient, call=False)
-            return judge(keepers[0].collect(one), limits, call=False), examination
+            examination = judge(keepers[1].collect(pending[1]), patient, call=False)
+            return judge(keepers[0].collect(pending[0]), limits, call=False), examination
         except BaseException:
-            for keeper, pending in zip(keepers, (one, other), strict=True):
-                keeper.close()
-                pending.close()
+            for run in pending:
+                _forget(run)
             raise
 
     def _execute(self, task: Task, inputs: Iterator[Input], limits: Limits) -> Iterator[Execution]:
@@ -160,7 +157,8 @@ class Jail:
                 yield execution
         finally:
             for _, pending in waiting:
-                self._forget(kind, pending)
+                if pending is not None:
+                    _forget(pending)
 
     def _submit(self, kind: str, task: Task, given: Input, limits: Limits) -> Pending | None:
         try:
@@ -181,11 +179,11 @@ class Jail:
                 problem, pending = str(error), None
         return Execution("sandbox_failed", "", error=problem)
 
-    def _forget(self, kind: str, pending: Pending | None) -> None:
-        """Nobody wants to know any more: end the zygote that it runs in, and with it all that is under way."""
-        if pending is not None:
-            pending.keeper.close()
-            pending.close()
+
+def _forget(pending: Pending) -> None:
+    """Nobody wants to know any more: end the zygote that it runs in, and with it all that is under way."""
+    pending.keeper.close()
+    pending.close()
 
 
 def _kind_for(program: str) -> str:
