@@ -244,7 +244,11 @@ MADE_UP = [
     ("engine looks at the model", {"engine/x.py": "from ..model import y"}, "engine may not know model"),
     ("the sandbox looks out", {"sandbox/x.py": "def _f():\n    import tritcoder.data"}, "sandbox may not know data"),
     ("the ground looks up", {"records.py": "from tritcoder import data"}, "records may not know data"),
-    ("a rival evaluates", {"baselines/x.py": "import tritcoder.evaluate.apps"}, "baselines may not know evaluate"),
+    (
+        "a rival evaluates",
+        {"baselines/x.py": "import tritcoder.evaluate.score_file"},
+        "baselines may not know evaluate",
+    ),
     ("somebody imports cli", {"experiment/x.py": "import tritcoder.cli"}, "experiment may not know cli"),
     ("somebody imports experiment", {"data/x.py": "import tritcoder.experiment"}, "data may not know experiment"),
     (

@@ -20,7 +20,7 @@ import torch
 from tritcoder.cli.app import VERBS
 from tritcoder.data.batch import Batch
 from tritcoder.data.shards import TokenShards, write_shards
-from tritcoder.evaluate import apps
+from tritcoder.evaluate import score_file
 from tritcoder.evaluate.outcomes import outcome_to_json
 from tritcoder.evaluate.samples import sample_to_json
 from tritcoder.experiment.config import ExperimentConfig
@@ -343,7 +343,7 @@ FORMATS: dict[str, tuple[str, int, Callable[[], Iterable[str]]]] = {
     "samples": ("Samples", 0, lambda: sample_to_json(Completion("1", 0, "", "stop"))),
     "outcomes": ("Outcomes", 0, lambda: ["key", *outcome_to_json(Outcome("1", 0, "interview", (), ""))]),
     "results": ("Outcomes", 1, lambda: [field.name for field in fields(TestResult)]),
-    "scores": ("Scores", 0, lambda: [*apps.evaluate({}, [], model="m", kind="k", benchmark="b"), "speed"]),
+    "scores": ("Scores", 0, lambda: [*score_file.evaluate({}, [], model="m", kind="k", benchmark="b"), "speed"]),
     "config.json": ("The Hugging Face directory", 0, lambda: to_their_config(ModelConfig())),
     "the manifest": ("The manifest", 0, written_manifest),
 }

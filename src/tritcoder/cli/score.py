@@ -44,7 +44,8 @@ def score(
     from tritcoder.cli.view import LiveView
     from tritcoder.data.benchmarks import open_benchmark
     from tritcoder.errors import DatasetError
-    from tritcoder.evaluate.apps import evaluate, read_samples
+    from tritcoder.evaluate.samples import read_samples
+    from tritcoder.evaluate.score_file import evaluate
 
     answers = read_samples(samples)
     if not answers:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tritcoder.config import plain
 from tritcoder.data.benchmarks import Benchmark
-from tritcoder.evaluate import apps
+from tritcoder.evaluate import score_file
 from tritcoder.evaluate.calibration import ATTEMPTS, Calibration, Exclusions, calibrate, write_exclusions
 from tritcoder.evaluate.samples import read_samples
 from tritcoder.evaluate.scoring import Standing
@@ -144,7 +144,7 @@ def _mark(exam: Exam, directory: Path, answered: Facts, watcher: Watcher) -> Fac
     name, benchmark, settings = file_name(exam.model), exam.benchmark, exam.settings
     path = samples_path(directory, exam.model)
     own = exam.generator(path) if has_likelihoods(exam.model) else None
-    score = apps.evaluate(
+    score = score_file.evaluate(
         {problem.problem_id: problem for problem in benchmark.problems},
         read_samples(path),
         model=exam.model if is_baseline(exam.model) else str(model_directory(Path(exam.model))),

@@ -11,7 +11,7 @@ from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, Spending
 from tritcoder.config import plain
 from tritcoder.data.apps import read_problems
 from tritcoder.errors import storage_errors
-from tritcoder.evaluate import apps
+from tritcoder.evaluate import score_file
 from tritcoder.evaluate.calibration import Exclusions, read_exclusions
 from tritcoder.evaluate.outcomes import outcome_from_json
 from tritcoder.evaluate.samples import read_samples, sample_to_json
@@ -103,7 +103,7 @@ def score_answers(config: ExperimentConfig, model: str, directory: Path, answere
     name = file_name(model)
     problems = {problem.problem_id: problem for problem in read_problems(config.problems, "test")}
     own = open_for_measuring(config, model, directory) if has_likelihoods(model) else None
-    score = apps.evaluate(
+    score = score_file.evaluate(
         problems,
         read_samples(directory / "samples" / f"{name}.jsonl"),
         model=model,

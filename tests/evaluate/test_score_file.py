@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tritcoder.evaluate.apps import evaluate, read_samples, write_samples
 from tritcoder.evaluate.calibration import Exclusion, Exclusions
+from tritcoder.evaluate.samples import read_samples, write_samples
+from tritcoder.evaluate.score_file import evaluate
 from tritcoder.records import Completion, Likelihood, Problem, TestCase
 from tritcoder.sandbox.limits import Limits
 

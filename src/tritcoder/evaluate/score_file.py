@@ -12,15 +12,12 @@ from tritcoder.evaluate.extract import extract_program
 from tritcoder.evaluate.judging import MAX_TIME_LIMITS, OpenJail
 from tritcoder.evaluate.metrics import summarise
 from tritcoder.evaluate.perplexity import perplexity
-from tritcoder.evaluate.samples import read_samples, write_samples
 from tritcoder.evaluate.scoring import OnProgress, score
 from tritcoder.protocols import LikelihoodModel
 from tritcoder.provenance import signature
 from tritcoder.records import Completion, Problem
 from tritcoder.sandbox.jail import open_jail as _open_jail
 from tritcoder.sandbox.limits import Limits
-
-__all__ = ["evaluate", "read_samples", "write_samples"]
 
 
 def evaluate(
