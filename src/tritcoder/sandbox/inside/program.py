@@ -113,29 +113,29 @@ def run_as_main(code: types.CodeType, source: bytes, memory_bytes: int) -> int:
 
 def call(code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str, arguments: list[Any]) -> int:
     """Import the program under another name than `__main__`, call its function, write the value as JSON."""
-    _Given.source, _Given.memory_bytes = source, memory_bytes
     dumps = json.dumps
-    module = _modules[_IMPORTED]
-    sys.modules[_IMPORTED] = sys.modules[_MAIN] = module
-    try:
-        exec(code, module.__dict__)  # noqa: S102
-        value = _function(module, fn_name)(*arguments)
-        _write_all(VALUE_FD, dumps({"value": value}, default=_numpy_as_plain).encode())
-        status = 0
-    except BaseException as error:
-        status = _status_after(error)
-    return _finish(module, status)
+
+    def write_value(function: Callable[..., Any]) -> None:
+        _write_all(VALUE_FD, dumps({"value": function(*arguments)}, default=_numpy_as_plain).encode())
+
+    return _import_for(write_value, code, source, memory_bytes, fn_name)
 
 
 def serve(code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str) -> int:
     """Import the program as `call` does, then let its function be called over the link."""
+    return _import_for(link.serve, code, source, memory_bytes, fn_name)
+
+
+def _import_for(
+    use: Callable[[Callable[..., Any]], None], code: types.CodeType, source: bytes, memory_bytes: int, fn_name: str
+) -> int:
+    """Import the program and do something with its function. Returns the exit status."""
     _Given.source, _Given.memory_bytes = source, memory_bytes
-    answer_calls = link.serve
     module = _modules[_IMPORTED]
     sys.modules[_IMPORTED] = sys.modules[_MAIN] = module
     try:
         exec(code, module.__dict__)  # noqa: S102
-        answer_calls(_function(module, fn_name))
+        use(_function(module, fn_name))
         status = 0
     except BaseException as error:
         status = _status_after(error)
