@@ -297,6 +297,17 @@ def test_a_damaged_archive_is_a_sentence(tmp_path: Path, damage: Any) -> None:
         read_problems(ProblemsConfig(source=str(path)), "test")
 
 
+def test_an_archive_that_lacks_any_of_its_end_or_was_altered_is_a_sentence(tmp_path: Path) -> None:
+    path = Path(_as_archive(tmp_path / "apps").source)
+    whole = path.read_bytes()
+    cut = [whole[:-n] for n in (1, 4, 8, 9, 20, 50, 100)]
+    altered = [whole[:-n] + bytes([whole[-n] ^ 1]) + whole[len(whole) - n + 1 :] for n in (2, 5)]  # length, checksum
+    for data in (*cut, *altered):
+        path.write_bytes(data)
+        with pytest.raises(DatasetError, match="damaged or cut short"):
+            read_problems(ProblemsConfig(source=str(path)), "test")
+
+
 def _archive(path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> ProblemsConfig:
     with tarfile.open(path, "w:gz") as archive:
         for member, data in members:

@@ -3,13 +3,15 @@
 A form is a stream of rows; what follows (limits, checks, records) is the same for all.
 """
 
+import gzip
 import json
 import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, cast
 
 from tritcoder.config import fingerprint
 from tritcoder.data import jsonl
@@ -26,6 +28,7 @@ HUB_DATASET = "codeparrot/apps"
 """Its loading script no longer runs, but train.jsonl and test.jsonl lie beside it."""
 
 _ARCHIVES = (".tar.gz", ".tgz", ".tar")
+_GZIP_MAGIC = b"\x1f\x8b"
 _FOLDER_FILES = ("question.txt", "solutions.json", "input_output.json", "metadata.json", "starter_code.py")
 _MAX_MEMBER_BYTES = 1 << 29
 """A larger file within an archive is an attack or an accident."""
@@ -176,7 +179,7 @@ def _archive_rows(path: Path, split: Split) -> Iterator[PlacedRow]:
 def _members(path: Path, split: Split) -> Iterator[tuple[str, str, str]]:
     """Problem, file name and text of each file that belongs to the split."""
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 *_, folder, problem, name = ("", "", *PurePosixPath(member.name).parts)[-3:]
                 if not member.isreg() or folder != split or name not in _FOLDER_FILES:
@@ -185,12 +188,25 @@ def _members(path: Path, split: Split) -> Iterator[tuple[str, str, str]]:
                     raise DatasetError(f"{path}: {member.name} has {member.size} bytes", "unpack it and look")
                 file = archive.extractfile(member)
                 yield problem, name, file.read().decode() if file else ""
+            while stream.read(2**20):  # to the end, where gzip tells whether the data are whole
+                pass
     except OSError as error:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise jsonl.unreadable(path, error) from None
         raise _damaged(path, error) from None
     except (tarfile.TarError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes]]:
+    """The archive's bytes without their packing, which `tarfile` alone would not hold to its length and checksum."""
+    with path.open("rb") as file:
+        if file.peek(2)[:2] != _GZIP_MAGIC:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as stream:
+            yield cast(IO[bytes], stream)
 
 
 def _damaged(path: Path, error: Exception) -> DatasetError:
