@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from measuring import interleaved, spread, write_result
-from tritcoder.model.config import ModelConfig, Quantization
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig, Quantization
 from tritcoder.train.config import TrainConfig
 from tritcoder.train.loop import autocast, compute_dtype
 from tritcoder.train.optim import Optimizers

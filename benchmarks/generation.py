@@ -7,9 +7,9 @@ here, so no gain over the twin is to be expected, and none is claimed.
 import numpy as np
 
 from measuring import interleaved, spread, write_result
-from tritcoder.model.config import ModelConfig, Quantization
 from tritcoder.model.torch_model import TorchLanguageModel
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig, Quantization
 
 QUESTION = "Tokens per second of greedy decoding through torch, ternary and twin in turn (demo's shape)"
 PROMPT, WRITTEN, REPEATS = 64, 64, 5

@@ -42,8 +42,8 @@ def tritcoder() -> Callable[..., tuple[int, str, str]]:
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory of the smallest shape, as training would leave it, but untrained."""
     from tritcoder.model import hugging_face
-    from tritcoder.model.config import ModelConfig
     from tritcoder.model.transformer import Transformer
+    from tritcoder.ternary.shape import ModelConfig
     from tritcoder.tokenizer.bpe import Tokenizer
 
     tokenizer = Tokenizer.train(["def add(a, b):\n    return a + b\n"], 300)

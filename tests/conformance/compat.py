@@ -19,8 +19,8 @@ import torch
 from torch.nn.functional import kl_div
 
 from tritcoder.model import hugging_face
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.tokenizer.template import CHAT_TEMPLATE
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tritcoder.errors import ModelFileError
 from tritcoder.model import hugging_face
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig
 
 ROUNDING_TOLERANCE = 1e-4
 """Two float32 programs of one function may differ by this; by more only on a rounding border."""

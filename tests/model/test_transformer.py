@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tritcoder.errors import ConfigError
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.torch_model import TorchLanguageModel
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig
 
 TOLERANCE = 2e-3
 """One rounding of an activation to another int8 level moves a logit by about this."""

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from tritcoder.data.batch import IGNORED, Batch, BatchSource
 from tritcoder.data.shards import TokenShards, TokenWindows, write_shards
 from tritcoder.errors import InterruptedRunError, StorageError, TrainingError
-from tritcoder.model.config import ModelConfig, Quantization
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig, Quantization
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.train.config import TrainConfig
 from tritcoder.train.held_out import Forward, batch_loss

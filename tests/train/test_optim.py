@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from tritcoder.errors import TrainingError
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig
 from tritcoder.train.config import TrainConfig
 from tritcoder.train.optim import Optimizers
 from tritcoder.train.schedule import lr_share

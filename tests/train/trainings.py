@@ -21,8 +21,8 @@ import torch._dynamo  # the optimisers import it: once for all jobs
 
 from tritcoder.data.shards import TokenShards, TokenWindows
 from tritcoder.errors import TritcoderError
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
+from tritcoder.ternary.shape import ModelConfig
 from tritcoder.train.config import TrainConfig
 from tritcoder.train.held_out import HeldOutText
 from tritcoder.train.loop import Progress, train

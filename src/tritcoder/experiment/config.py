@@ -7,9 +7,9 @@ from pathlib import Path
 from tritcoder.baselines.limits import DEFAULT_LIMITS, ServiceLimits
 from tritcoder.data.config import CorpusConfig, ProblemsConfig
 from tritcoder.errors import ConfigError
-from tritcoder.model.config import ModelConfig
 from tritcoder.records import Sampling
 from tritcoder.sandbox.limits import Limits
+from tritcoder.ternary.shape import ModelConfig
 from tritcoder.tokenizer.bpe import MIN_VOCAB_SIZE
 from tritcoder.train.config import TrainConfig
 

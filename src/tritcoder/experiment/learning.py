@@ -15,9 +15,9 @@ from tritcoder.data.shards import TokenShards, TokenWindows, write_shards
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.stage import Facts, Watcher
 from tritcoder.model import hugging_face
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
 from tritcoder.records import Problem
+from tritcoder.ternary.shape import ModelConfig
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.tokenizer.template import CHAT_TEMPLATE
 from tritcoder.train.config import TrainConfig

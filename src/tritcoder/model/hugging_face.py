@@ -20,9 +20,9 @@ from torch import Tensor
 
 from tritcoder.config import build
 from tritcoder.errors import ConfigError, ModelFileError
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.transformer import Transformer
 from tritcoder.provenance import whole_file, write_json
+from tritcoder.ternary.shape import ModelConfig
 
 _NAMES = (
     (r"embedding\.weight", r"model.embed_tokens.weight"),

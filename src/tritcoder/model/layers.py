@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tritcoder.model.config import Quantization
+from tritcoder.ternary.shape import Quantization
 
 EPS = 1e-5
 """As in ternary.quantize."""

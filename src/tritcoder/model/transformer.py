@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from tritcoder.model.config import ModelConfig
 from tritcoder.model.layers import BitLinear, RMSNorm
+from tritcoder.ternary.shape import ModelConfig
 
 INIT_STD = 0.02
 
