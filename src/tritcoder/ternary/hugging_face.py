@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tritcoder.errors import AskedWronglyError, ModelFileError
+from tritcoder.errors import AskedWronglyError, ModelFileError, storage_errors
 from tritcoder.provenance import whole_file, write_json
 from tritcoder.ternary.blocks import are_finite, decode_floats
 from tritcoder.ternary.decoding import float_pieces, floats_of, rows_at_once, trits_of
@@ -172,6 +172,8 @@ def write_packed(directory: Path, weights: ModelWeights, embedding: Literal["f32
     heads = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
     tokenizer = weights.tokenizer_json
     content = None if tokenizer is None else parse_object(tokenizer, directory / "tokenizer.json")
+    with storage_errors(directory):  # what is there is not complete from here on
+        (directory / "config.json").unlink(missing_ok=True)
     with whole_file(directory / "model.safetensors", "wb") as file:
         write_safetensors(file, heads, (piece for tensor in tensors for piece in tensor.pieces()))
         size: int = file.tell()

@@ -141,7 +141,7 @@ def packing_of(content: dict[str, Any], directory: Path) -> Packing:
         match told.get("linear_class", "bitlinear"), mode:
             case "autobitlinear", "online" | "offline":
                 return "online" if mode == "online" else "offline"
-            case "bitlinear", "offline":
+            case "bitlinear", _:
                 return "bitlinear"
     raise ModelFileError(
         f"{directory}/config.json should quantise as BitNet does (quant_method bitnet; autobitlinear online or "

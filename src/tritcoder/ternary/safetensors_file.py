@@ -70,13 +70,12 @@ def open_model(directory: Path) -> tuple[dict[str, HeldTensor], int]:
     Raises:
         ModelFileError: there is no such file, or one is damaged or lacks what the index says.
     """
-    index = directory / "model.safetensors.index.json"
+    path, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if path.exists():  # as transformers, which looks for the one file first
+        return open_safetensors(path), path.stat().st_size
     text = read_text(index)
     if text is None:
-        path = directory / "model.safetensors"
-        if not path.exists():
-            raise ModelFileError(f"{directory} has a config.json but no model.safetensors", "export the model again")
-        return open_safetensors(path), path.stat().st_size
+        raise ModelFileError(f"{directory} has a config.json but no model.safetensors", "export the model again")
     places = parse_object(text, index).get("weight_map")
     if not isinstance(places, dict) or not all(_is_plain_name(name) for name in places.values()):
         _fail(index, "should name a file of the directory for each tensor")
