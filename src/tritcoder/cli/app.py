@@ -34,6 +34,7 @@ VERBS = {
     "evaluate": "Measure a model on a benchmark.",
     "score": "Run the programs of a samples file and print what they score.",
     "report": "Write a run's report anew.",
+    "export": "Write a model as GGUF or as a packed Hugging Face directory.",
     "doctor": "Say what this machine offers.",
 }
 for _place, (_verb, _help) in enumerate(VERBS.items()):
