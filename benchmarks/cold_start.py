@@ -26,7 +26,16 @@ def _whole(command: list[str]) -> float:
 
 def _first_byte(model: str) -> float:
     """Until the first byte of the answer is on standard output."""
-    words = ["generate", "Print the sum of two integers.", "--model", model, "--max-tokens", "8", "--temperature", "0"]
+    words = [
+        "generate",
+        "Print the sum of two integers.",
+        "--model",
+        model,
+        "--max-tokens",
+        "8",
+        "--temperature",
+        "0",
+    ]
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-c", GENERATE, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0

@@ -24,7 +24,7 @@ class OwnEngine:
         self._pool: Any = None
         self._n_blocks = 0
         self._tables = np.zeros((0, 0), np.int32)
-        self._make_room(1, POSITIONS)
+        self.make_room(1, POSITIONS)
         self._next = np.zeros(0, np.int32)
         self._position = 0
 
@@ -34,12 +34,10 @@ class OwnEngine:
 
     def prompt(self, n_tokens: int) -> None:
         """Read so many tokens in a new sequence."""
-        self._make_room(1, n_tokens)
         self._read(made_up(1, n_tokens, self._vocab_size), 0)
 
-    def begin(self, batch: int, depth: int, steps: int) -> None:
+    def begin(self, batch: int, depth: int) -> None:
         """New sequences of `depth` tokens each."""
-        self._make_room(batch, depth + steps)
         self._next, self._position = self._read(made_up(batch, depth, self._vocab_size), 0), depth
 
     def step(self) -> None:
@@ -54,9 +52,11 @@ class OwnEngine:
         logits = np.empty((rows, self._vocab_size), np.float32)
         flat = np.ascontiguousarray(tokens.reshape(-1), np.int32)
         self._core.forward(self._pool, flat, counts, starts, self._tables, wanted, logits)
-        return logits.argmax(axis=1).astype(np.int32)
+        found: np.ndarray = logits.argmax(axis=1).astype(np.int32)
+        return found
 
-    def _make_room(self, sequences: int, positions: int) -> None:
+    def make_room(self, sequences: int, positions: int) -> None:
+        """A cache for so many sequences of so many positions."""
         each = -(-positions // BLOCK)
         if sequences * each > self._n_blocks:
             self._pool, self._n_blocks = None, sequences * each

@@ -263,8 +263,9 @@ def table(name: str, found: dict[str, Any]) -> str:
         alone, base = speed["decode 1"], it["over"].get(BASE)
         kept = f"{it['kept_beside_busy']:.2f}" if it["kept_beside_busy"] is not None else "-"
         beside = it["beside_busy_tokens_per_second"]
+        medians = "".join(f"{speed[work]['median']:>11,.1f}" for work in works)
         lines.append(
-            f"{engine:12}{''.join(f'{speed[work]["median"]:>11,.1f}' for work in works)}"
+            f"{engine:12}{medians}"
             f"  {format(alone['min'], ',.1f') + '..' + format(alone['max'], ',.1f'):>23}"
             f" {format(base['decode 1']['median'], '.2f') if base else '-':>8}"
             f" {it['effective_gb_per_s']['median']:>6.1f} {it['share_of_bandwidth']['median']:>6.2f}"
@@ -291,6 +292,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--no-busy", dest="busy", action="store_false", help="without the row beside busy processes")
     asked = parser.parse_args()
     asked.batches = (1, 8) if asked.quick else BATCHES
+    asked.budget = min(asked.budget, 1.0) if asked.quick else asked.budget
     asked.rounds = asked.rounds or (1 if asked.quick else 7)
     asked.shapes = asked.shapes or ("tiny" if asked.quick else "")
     return asked

@@ -1,7 +1,8 @@
 """llama.cpp as one of the engines that take turns, through its C interface: no Python between two tokens but argmax.
 
-It is asked as `llama-bench` asks it: defaults of the library (flash attention `auto`, weights repacked where it likes,
-memory-mapped file), keys and values in float16, all sequences of a batch in one `llama_decode`. Run by `inference.py`.
+It is asked as `llama-bench` asks it: the library's defaults (flash attention `auto`, weights repacked where it likes,
+a memory-mapped file), keys and values in float16, all sequences of a batch in one `llama_decode`. Run by
+`inference.py`.
 """
 
 import ctypes
@@ -17,6 +18,8 @@ from peers import POSITIONS, made_up, serve
 
 MAX_TOKENS = 2048
 """Of one `llama_decode`: the library's own default."""
+ERROR = 4
+"""The library's number for the level of a message that tells of an error."""
 
 
 class _Fields(NamedTuple):
@@ -32,7 +35,7 @@ class LlamaEngine:
 
     def __init__(self, path: Path, threads: int) -> None:
         lib.llama_backend_init()
-        lib.llama_log_set(_silence, ctypes.c_void_p())
+        lib.llama_log_set(_LOG, ctypes.c_void_p())
         self._threads = threads
         model = lib.llama_model_load_from_file(str(path).encode(), lib.llama_model_default_params())
         assert model, f"llama.cpp cannot load {path}"
@@ -45,7 +48,7 @@ class LlamaEngine:
         self._logits = np.zeros((0, 0), np.float32)
         self._context: Any = None
         self._room = (0, 0)
-        self._make_room(1, POSITIONS)
+        self.make_room(1, POSITIONS)
         self._next = np.zeros(0, np.int32)
         self._position = 0
 
@@ -59,13 +62,11 @@ class LlamaEngine:
 
     def prompt(self, n_tokens: int) -> None:
         """Read so many tokens in a new sequence."""
-        self._make_room(1, n_tokens)
         self._clear()
         self._read(made_up(1, n_tokens, self._vocab_size), 0)
 
-    def begin(self, batch: int, depth: int, steps: int) -> None:
+    def begin(self, batch: int, depth: int) -> None:
         """New sequences of `depth` tokens each."""
-        self._make_room(batch, depth + steps)
         self._clear()
         self._next, self._position = np.zeros(batch, np.int32), depth
         tokens, together = made_up(batch, depth, self._vocab_size), max(1, MAX_TOKENS // depth)
@@ -107,7 +108,7 @@ class LlamaEngine:
         self._fields.logits[:n] = np.arange(1, n + 1) % length == 0
         self._layout = (rows, length, first_row)
 
-    def _make_room(self, sequences: int, positions: int) -> None:
+    def make_room(self, sequences: int, positions: int) -> None:
         """A context that holds so many sequences of so many positions; a new one if they are other sequences."""
         if self._room[0] == sequences and self._room[1] >= positions:
             return
@@ -124,11 +125,12 @@ class LlamaEngine:
         lib.llama_memory_clear(lib.llama_get_memory(self._context), False)
 
 
-@lib.llama_log_callback
-def _silence(level: int, text: bytes, data: object) -> None:
-    """Errors only."""
-    if level == 4:
+def _only_errors(level: int, text: bytes, _: object) -> None:
+    if level == ERROR:
         sys.stderr.write(text.decode(errors="replace"))
+
+
+_LOG = lib.llama_log_callback(_only_errors)  # lives as long as the library may call it
 
 
 def _view(pointer: Any, size: int) -> np.ndarray:

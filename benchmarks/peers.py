@@ -1,8 +1,8 @@
 """Engines that are measured in turn, each in a process of its own: what they are asked, and both ends of the pipe.
 
-One JSON object a line. `{"do": "open"}` loads the model; `prompt` reads so many tokens; `decode` writes tokens greedily
-in so many sequences at once, from a depth on that is filled without being timed; `memory` tells the most that the
-process ever held. Either end of the pipe that goes away ends the other.
+One JSON object a line. `{"do": "open"}` loads the model; `prompt` reads so many tokens; `decode` writes tokens
+greedily in so many sequences at once, from a depth on that is filled without being timed; `memory` tells the most
+that the process ever held. Either end of the pipe that goes away ends the other.
 """
 
 import json
@@ -23,7 +23,7 @@ from tritcoder.evaluate.efficiency import peak_memory_bytes
 FOLDER = Path(__file__).parent
 POSITIONS = 768
 """Of the context that is opened with the model: 512 of a prompt and as many as are written; a multiple of 256."""
-WARM_UP_STEPS = 2
+WARM_UP_STEPS, WARM_UP_TOKENS = 2, 16
 
 
 class Engine(Protocol):
@@ -33,12 +33,16 @@ class Engine(Protocol):
         """Version, kernel, threads: what the result is signed with."""
         ...
 
-    def prompt(self, n_tokens: int) -> None:
-        """Read so many tokens in a new sequence, up to the logits of the last one."""
+    def make_room(self, sequences: int, positions: int) -> None:
+        """Have a cache for so many sequences of so many positions."""
         ...
 
-    def begin(self, batch: int, depth: int, steps: int) -> None:
-        """Make `batch` new sequences of `depth` tokens each, with room for `steps` more."""
+    def prompt(self, n_tokens: int) -> None:
+        """Read so many tokens in a new sequence, up to the logits of the last one; there is room for it."""
+        ...
+
+    def begin(self, batch: int, depth: int) -> None:
+        """Make `batch` new sequences of `depth` tokens each; there is room for them and for more."""
         ...
 
     def step(self) -> None:
@@ -69,11 +73,15 @@ def serve(open_engine: Callable[[Path, int], Engine], arguments: list[str]) -> N
 
 def _timed(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
     if request["do"] == "prompt":
+        engine.make_room(1, request["tokens"])
+        if request["tokens"] > WARM_UP_TOKENS:
+            engine.prompt(WARM_UP_TOKENS)
         began = time.perf_counter()
         engine.prompt(request["tokens"])
         return {"seconds": time.perf_counter() - began, "tokens": request["tokens"]}
     steps, batch = request["steps"], request["batch"]
-    engine.begin(batch, request["depth"] - WARM_UP_STEPS, steps + WARM_UP_STEPS)
+    engine.make_room(batch, request["depth"] + steps)
+    engine.begin(batch, request["depth"] - WARM_UP_STEPS)
     for _ in range(WARM_UP_STEPS):
         engine.step()
     began, written = time.perf_counter(), 0

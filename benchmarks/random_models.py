@@ -2,8 +2,8 @@
 
     python benchmarks/random_models.py 25M 125M --kinds tq2_0,q4_0 [--cache FOLDER]
 
-One pattern of random trits is laid over all matrices, each from another place of it, so that a file is written as fast
-as the disk takes it, in little memory, and no two matrices have the same bytes at the same place. All kinds of a shape
+One pattern of random trits is laid over all matrices, each from another place of it, so that a file is written as
+fast as the disk takes it, in little memory, and neighbours in a file never hold the same bytes. All kinds of a shape
 hold the same trits; Q4_0 cannot hold +scale and -scale both exactly, so that its numbers differ a little. The
 vocabulary is made up: byte-level BPE as llama.cpp wants it, with pairs of bytes for words.
 """
@@ -88,8 +88,8 @@ class Pattern:
         """`n_bytes` of it from weight `start` on; `start` is a multiple of 256."""
         place = start % PATTERN // self.per_block
         while n_bytes > 0:
-            piece = memoryview(self.blocks[place:].reshape(-1))[:n_bytes]
-            yield piece
+            piece = self.blocks[place:].reshape(-1)[:n_bytes]
+            yield piece.data
             n_bytes, place = n_bytes - len(piece), 0
 
 
@@ -200,7 +200,7 @@ _patterns: dict[tuple[Kind, int], Pattern] = {}
 
 def _content(tensor: Tensor, number: int) -> Iterator[memoryview]:
     if not tensor.rows:
-        return iter([memoryview(np.ones(tensor.cols, np.float32)).cast("B")])
+        return iter([np.ones(tensor.cols, np.float32).view(np.uint8).data])
     key = (tensor.kind, tensor.cols)
     if key not in _patterns:
         _patterns[key] = Pattern(tensor.kind, tensor.cols**-0.5)

@@ -24,7 +24,10 @@ def as_table(found: dict[str, Any]) -> str:
         ("file, MB", _mega(file["bytes"])),
         ("bits a weight, in the file", f"{bits:.2f}" if bits else "-"),
         ("opening, s", f"{found['load_s']:.2f}, again {found['load_again_s']:.2f}"),
-        ("file's bytes x tokens/s, GB/s", f"{_number(bandwidth['effective_gb_per_s'])}, {share} of {_number(machine)}"),
+        (
+            "file's bytes x tokens/s, GB/s",
+            f"{_number(bandwidth['effective_gb_per_s'])}, {share} of {_number(machine)}",
+        ),
         ("measured energy, mJ/token", _energy(found["measured_energy"])),
     ]
     modelled = found["modelled_arithmetic_energy"]

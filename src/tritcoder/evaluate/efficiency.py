@@ -1,4 +1,4 @@
-"""How fast a Generator writes and what it needs: latency, throughput, memory; measured from the outside, by any clock.
+"""How fast a Generator writes and what it needs: latency, throughput, memory; measured from the outside.
 
 Nothing is asked of a model but that it answers: throughputs are differences between two runs, so that they mean the
 same whatever a model does inside. What cannot be had is None, with the reason beside it.
@@ -109,7 +109,7 @@ def _reading(generator: Generator, sampling: Sampling, repeats: int, why: dict[s
     """A long prompt up to the first token."""
     runs = [_run(generator, _prompts(LONG, 1), replace(sampling, max_tokens=1)) for _ in range(repeats)]
     if not runs[0].n_prompt_tokens:
-        why["prompt.tokens_per_second"] = "the model counts no tokens of prompts"
+        why["prompt.n_tokens"] = why["prompt.tokens_per_second"] = "the model counts no tokens of prompts"
     rates = [run.n_prompt_tokens / run.seconds for run in runs if run.n_prompt_tokens]
     return {"n_tokens": runs[0].n_prompt_tokens or None, "tokens_per_second": spread(rates)}
 

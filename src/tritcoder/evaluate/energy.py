@@ -59,8 +59,8 @@ def modelled_arithmetic_energy(matrices: Iterable[Matrix]) -> dict[str, Any]:
     """What the matrices of a model cost for one token, as they are and if all were dense.
 
     Returns:
-        by process node `picojoules_per_token` of `as_is`, `dense_fp16` and `dense_fp32`, with the head and without it
-        (`as_is` counts matrices that are not ternary as fp16), the ratios of dense fp16 to it; and the model's own terms.
+        by process node `picojoules_per_token` of `as_is`, `dense_fp16` and `dense_fp32`, without the head and with it
+        (`as_is` counts matrices that are not ternary as fp16), and the ratios of dense fp16 to `as_is`.
     """
     every = list(matrices)
     blocks = [matrix for matrix in every if not matrix.head]

@@ -169,8 +169,10 @@ def _file(model: str, parameters: int | None, why: dict[str, str]) -> dict[str, 
     n_bytes = bytes_of(paths) if paths else None
     if not paths:
         why["file.bytes"] = "the model is no file on this machine"
+    if not parameters:
+        why["file.parameters"] = "the model's weights cannot be counted from here"
     if not paths or not parameters:
-        why["file.bits_per_weight"] = why.get("file.bytes", "the number of weights cannot be seen from here")
+        why["file.bits_per_weight"] = why.get("file.bytes") or why["file.parameters"]
     return {
         "names": [path.name for path in paths],
         "bytes": n_bytes,
