@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp)
 
 .PHONY: demo test check bench compat format sandbox clean
 .DEFAULT_GOAL := demo
@@ -42,11 +43,11 @@ compat: .venv/.dev
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; $(call apt_install,python3-venv) && $(PYTHON) -m venv .venv; } || \
 	  { rm -rf .venv; echo "error: python3 cannot make environments; try: apt-get install python3-venv"; exit 1; }
 
-.venv/.demo: pyproject.toml | .venv/bin/python
+.venv/.demo: pyproject.toml $(NATIVE) | .venv/bin/python
 	$(PIP) -e '.[demo]'
 	@touch $@
 
-.venv/.dev: pyproject.toml | .venv/bin/python
+.venv/.dev: pyproject.toml $(NATIVE) | .venv/bin/python
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/.demo
 
