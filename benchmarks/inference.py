@@ -2,7 +2,7 @@
 
 Ours and the rivals take turns within one run: engine by engine, round by round, each in a process of its own, with
 the speed of memory measured at the beginning of every round. All read the same shapes with random weights (see
-`random_models.py`), so that only speed is compared. Decoding writes positions 64 to 127 of each sequence, greedily.
+`random_files.py`), so that only speed is compared. Decoding writes positions 64 to 127 of each sequence, greedily.
 
     python benchmarks/inference.py [--shapes 25M,125M] [--rivals tq2_0,tq1_0,q4_0,f16] [--threads N] [--rounds N]
 
@@ -27,7 +27,7 @@ from cold_start import cold_starts
 from goals import BASE, judged, told
 from measuring import spread, write_result
 from peers import POSITIONS, Peer, PeerError
-from random_models import SHAPES, default_cache, ensure, tensor_bytes
+from random_files import SHAPES, default_cache, ensure, tensor_bytes
 from tritcoder.evaluate.efficiency import read_bandwidth
 from tritcoder.ternary.shape import ModelConfig
 

@@ -15,9 +15,9 @@ import gguf
 import bandwidth
 import goals
 import inference
-import random_models
+import random_files
 from peers import Peer, PeerError, made_up
-from random_models import KINDS, SHAPES, ensure, tensor_bytes, vocabulary
+from random_files import KINDS, SHAPES, ensure, tensor_bytes, vocabulary
 
 # ---- random models ----
 
@@ -212,4 +212,4 @@ def test_memory_is_probed_or_there_is_no_compiler(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_cache_lies_outside_the_repository() -> None:
-    assert not random_models.default_cache().is_relative_to(Path(__file__).parents[2])
+    assert not random_files.default_cache().is_relative_to(Path(__file__).parents[2])

@@ -1,6 +1,6 @@
 """Models of random weights, for measuring speed and nothing else: GGUF files that llama.cpp and our engine both read.
 
-    python benchmarks/random_models.py 25M 125M --kinds tq2_0,q4_0 [--cache FOLDER]
+    python benchmarks/random_files.py 25M 125M --kinds tq2_0,q4_0 [--cache FOLDER]
 
 One pattern of random trits is laid over all matrices, each from another place of it, so that a file is written as
 fast as the disk takes it, in little memory, and neighbours in a file never hold the same bytes. All kinds of a shape
@@ -124,7 +124,7 @@ def model_path(name: str, kind: str, cache: Path) -> Path:
 
 def default_cache() -> Path:
     """Below the system's folder for temporary files."""
-    return Path(tempfile.gettempdir()) / "tritcoder-random-models"
+    return Path(tempfile.gettempdir()) / "tritcoder-random-files"
 
 
 def kinds_of(kind: str) -> tuple[Kind, Kind]:
