@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ BLOCK = 32
 """Positions of a cache block: see docs/engine.md."""
 
 
+def reader() -> str:
+    """The module that reads GGUF files; empty where there is none yet."""
+    names = ("tritcoder.ternary.format", "tritcoder.ternary.gguf_reading")
+    return next((name for name in names if find_spec(name)), "")
+
+
 class OwnEngine:
     """See peers.Engine."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        weights = import_module("tritcoder.ternary.format").read_gguf(path)
+        weights = import_module(reader()).read_gguf(path)
         self._core = import_module("tritcoder.engine.core").open_core(weights, threads=threads)
         self._vocab_size: int = self._core.shape.vocab_size
         self._pool: Any = None

@@ -72,7 +72,7 @@ GOALS = (
 
 
 def judged(shapes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each goal for each shape that was measured: `found`, and `met`, which is None where it was not measured."""
+    """Each goal for each shape: `found`, and `met`, which is None where nothing was measured or others disturbed it."""
     return list(_judged(shapes))
 
 
@@ -82,14 +82,19 @@ def _judged(shapes: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]
             if name not in shapes:
                 continue
             found = goal.found(shapes[name])
-            met = None if found is None else found <= goal.target if goal.at_most else found >= goal.target
+            quiet = shapes[name].get("quiet", True)
+            met = None if found is None or not quiet else _reaches(goal, found)
             sign = "<=" if goal.at_most else ">="
             yield {"goal": goal.name, "shape": name, "target": f"{sign} {goal.target:g}", "found": found, "met": met}
 
 
+def _reaches(goal: Goal, found: float) -> bool:
+    return found <= goal.target if goal.at_most else found >= goal.target
+
+
 def told(rows: list[dict[str, Any]]) -> str:
     """The same for people."""
-    words = {True: "met", False: "NOT met", None: "not measured"}
+    words = {True: "met", False: "NOT met", None: "not judged"}
     return "\n".join(
         f"  {row['shape']:5} {row['goal']:52} {row['target']:>8}  "
         f"{'-' if row['found'] is None else format(row['found'], '.2f'):>7}  {words[row['met']]}"

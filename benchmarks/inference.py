@@ -24,6 +24,7 @@ from typing import Any
 
 from bandwidth import read_gb_per_s
 from cold_start import cold_starts
+from engine_peer import reader
 from goals import BASE, judged, told
 from measuring import spread, write_result
 from peers import POSITIONS, Peer, PeerError
@@ -38,6 +39,10 @@ SHAPES_HERE = ("25M", "125M", "700M", "2B4T")
 DEPTH, WRITTEN, PROMPT, BATCHES = 64, 64, 512, (1, 8, 32)
 PAUSE_S = 0.1
 """Between two turns, so that the threads of the one before have gone to sleep."""
+QUIET_CORES = 0.25
+"""Others may use so much between the turns, in the median, before a run says that the machine was not quiet. Threads of
+llama.cpp wait by spinning, so that a single busy process beside them can cost nearly all of their speed: ratios from
+such a run would flatter us without measure."""
 BUSY = 2
 """Processes that spin beside the last measurement."""
 
@@ -73,7 +78,7 @@ def main() -> None:
 def available(rivals: list[str]) -> dict[str, str]:
     """By name the kind of file that each engine reads: ours, then the rivals; says which cannot be had."""
     engines = {}
-    if find_spec("tritcoder.engine") and find_spec("tritcoder.engine.core") and find_spec("tritcoder.ternary.format"):
+    if reader() and find_spec("tritcoder._native"):
         engines[OURS] = OUR_FILE
     else:
         print("our own engine is not built here: the rivals are measured alone", file=sys.stderr)
@@ -119,6 +124,7 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
     rates: dict[str, dict[str, list[float]]] = {engine: {work: [] for work in works} for engine in engines}
     busy: dict[str, list[float]] = {engine: [] for engine in engines}
     bandwidth: list[float] = []
+    others: list[float] = []
     facts = {}
     with ExitStack() as stack:
         peers = {e: stack.enter_context(start(e, kind, name, asked)) for e, kind in engines.items()}
@@ -127,7 +133,11 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
         for round_ in range(asked.rounds + 1):  # the first one warms up
             print(f"{name}: round {round_} of {asked.rounds}", file=sys.stderr, flush=True)
             probed = _bandwidth(asked.threads)
-            turns = [(work, engine, _rate(peer, work, asked)) for work in works for engine, peer in peers.items()]
+            turns = []
+            for work in works:
+                for engine, peer in peers.items():
+                    others.append(busy_cores())
+                    turns.append((work, engine, _rate(peer, work, asked)))
             if round_:
                 bandwidth.append(probed)
                 for work, engine, rate in turns:
@@ -136,13 +146,19 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
             with busy_processes(BUSY):
                 for _ in range(asked.rounds):
                     for engine, peer in peers.items():
+                        time.sleep(PAUSE_S)
                         busy[engine].append(_rate(peer, "decode 1", asked))
     fresh = {engine: _fresh(engine, kind, name, asked) for engine, kind in engines.items()}
     rows = {}
     for engine, kind in engines.items():
         read = bytes_per_token(name, kind, runs_packed=engine == OURS)
         rows[engine] = row(rates, engine, busy[engine], bandwidth, read) | fresh[engine] | {"facts": facts[engine]}
-    return {"bandwidth_gb_per_s": spread(bandwidth), "engines": rows}
+    return {
+        "bandwidth_gb_per_s": spread(bandwidth),
+        "cores_busy_with_others": spread(others) if others else None,
+        "quiet": bool(others) and statistics.median(others) <= QUIET_CORES,
+        "engines": rows,
+    }
 
 
 def _bandwidth(threads: int) -> float:
@@ -156,13 +172,33 @@ def _bandwidth(threads: int) -> float:
 
 def _rate(peer: Peer, work: str, asked: argparse.Namespace) -> float:
     """Tokens a second of one turn."""
-    time.sleep(PAUSE_S)
     if work == "prompt":
         found = peer.ask("prompt", tokens=PROMPT)
     else:
         batch = int(work.split()[1])
         found = peer.ask("decode", batch=batch, depth=DEPTH, steps=WRITTEN, budget_s=asked.budget)
     return float(found["tokens"] / found["seconds"])
+
+
+def busy_cores() -> float:
+    """How many cores others keep busy, the host's other guests (steal) among them, while no engine works.
+
+    The threads of the turn before get a moment to fall asleep first. 0 where the system does not tell.
+    """
+    time.sleep(PAUSE_S)
+    before = _busy_ticks()
+    time.sleep(PAUSE_S)
+    return (_busy_ticks() - before) / os.sysconf("SC_CLK_TCK") / PAUSE_S
+
+
+def _busy_ticks() -> int:
+    try:
+        user, nice, system, _, _, irq, softirq, steal = map(
+            int, Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+        )
+    except (OSError, ValueError):
+        return 0
+    return user + nice + system + irq + softirq + steal
 
 
 @contextmanager
@@ -253,6 +289,9 @@ def table(name: str, found: dict[str, Any]) -> str:
     engines = found["engines"]
     works = list(next(iter(engines.values()))["tokens_per_second"]) if engines else []
     lines = [f"\n{name}: memory gives {found['bandwidth_gb_per_s']['median']:.1f} GB/s; tokens/s, medians"]
+    if not found["quiet"]:
+        others = (found["cores_busy_with_others"] or {}).get("median", 0.0)
+        lines.append(f"NOT QUIET: others kept {others:.1f} cores busy; no ratio of this run is to be quoted")
     columns = "".join(f"{work:>11}" for work in works)
     lines.append(
         f"{'':12}{columns}  {'least..most of decode 1':>23} {'x ' + BASE:>8} {'GB/s':>6} {'share':>6}"

@@ -38,7 +38,9 @@ PATTERN = 2**20
 """Weights after which the pattern begins anew."""
 STEP = 37 * 256
 """How far into the pattern each matrix begins after the one before: blocks of 256, without a common factor."""
-VERSION = 1
+ALIGNMENT = 32
+"""Of every tensor's first byte in the file: the format's default."""
+VERSION = 2
 """Part of a file's name: raise it when what is written changes."""
 
 
@@ -154,9 +156,10 @@ def write(shape: ModelConfig, kind: str, path: Path, title: str) -> None:
         _write_head(shape, listed, head, title)
         file.write(head.read_bytes())
         for number, tensor in enumerate(listed):
+            file.write(bytes(-file.tell() % ALIGNMENT))
             for piece in _content(tensor, number):
                 file.write(piece)
-            file.write(bytes(-file.tell() % 32))
+        file.write(bytes(-file.tell() % ALIGNMENT))
 
 
 def _write_head(shape: ModelConfig, listed: list[Tensor], path: Path, title: str) -> None:

@@ -34,6 +34,11 @@ def test_a_random_model_is_a_sound_file(kind: str, tmp_path: Path) -> None:
     assert list(by_name["token_embd.weight"].shape) == [256, 1024]
     last = reader.tensors[-1]
     assert path.stat().st_size >= last.data_offset + last.n_bytes
+    embedding = by_name["token_embd.weight"]
+    if kind != "tq2_0:q6_k":  # which the package does not decode
+        first = gguf.quants.dequantize(embedding.data, embedding.tensor_type) * 16
+        assert np.abs(np.abs(first) - np.rint(np.abs(first))).max() < 0.01  # -1, 0, 1, as near as Q8_0 can tell
+        assert 0.3 < np.mean(first == 0) < 0.37
     key = by_name["blk.1.attn_q.weight"]
     values = gguf.quants.dequantize(key.data, key.tensor_type) * 16  # the scale is 1 / sqrt(256)
     if kind != "q4_0":  # which holds 7/8 of one of the two signs
@@ -181,6 +186,19 @@ def test_goals_are_judged_by_shape() -> None:
     assert "load time, s" not in met
     assert next(row["met"] for row in goals.judged({"25M": shape_result(2.5, 1)})) is False
     assert "NOT met" in goals.told(rows)
+
+
+def test_a_run_beside_other_work_judges_nothing() -> None:
+    rows = goals.judged({"700M": shape_result(100.0, 2.0) | {"quiet": False}})
+    assert {row["met"] for row in rows} == {None}
+    assert any(row["found"] == 100.0 for row in rows)
+
+
+def test_cores_that_others_keep_busy_are_seen() -> None:
+    if not Path("/proc/stat").exists():
+        pytest.skip("the system does not tell")
+    with inference.busy_processes(1):
+        assert max(inference.busy_cores() for _ in range(5)) > 0.4
 
 
 def test_without_an_engine_of_ours_no_goal_is_met_and_none_is_missed() -> None:
