@@ -24,6 +24,7 @@ VERBS = {
     "generate": "tritcoder.cli.generate:generate",
     "evaluate": "tritcoder.cli.evaluate:evaluate",
     "score": "tritcoder.cli.score:score",
+    "bench": "tritcoder.cli.bench:bench",
     "report": "tritcoder.cli.report:report",
     "export": "tritcoder.cli.export:export",
     "doctor": "tritcoder.cli.doctor:doctor",
