@@ -91,7 +91,7 @@ def test_latent_weights_are_rounded_as_training_rounds_them(directory: Path, dty
     online = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"}
     held = load_file(directory / "model.safetensors")
     random = np.random.default_rng(1)
-    latent = {
+    latent: dict[str, Any] = {
         name: random.normal(0, 0.02, (4 * tensor.shape[0], tensor.shape[1])).astype(dtype)
         for name, tensor in held.items()
         if tensor.dtype == np.uint8
