@@ -117,7 +117,8 @@ def encode_q8_0(values: Float32[np.ndarray, "out in"]) -> UInt8[np.ndarray, "out
     scales = np.abs(groups).max(axis=1, keepdims=True) / np.float32(127)
     if scales.size and not scales.max() <= np.finfo(np.float16).max:
         raise ModelFileError("values are too large for q8_0 (or not finite)", "choose f32 for the embedding")
-    inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > 0)
+    with np.errstate(over="ignore"):  # the inverse of a subnormal scale: its values are zeros
+        inverse = np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales > 0)
     scaled = groups * np.where(np.isfinite(inverse), inverse, np.float32(0))
     blocks = np.empty((len(groups), 34), dtype=np.uint8)
     blocks[:, :2] = scales.astype("<f2").view(np.uint8)

@@ -113,7 +113,7 @@ class _Reading:
         """A key of the architecture, of the kind that is asked for."""
         value = self.file.keys.get(f"{self.architecture}.{name}", default)
         if value is None or type(value) is not kind:
-            shown = repr(value)[:40] if isinstance(value, str | int | float) else type(value).__name__
+            shown = repr(value)[:40] if isinstance(value, str | int | float | None) else type(value).__name__
             self.fail(f"key '{self.architecture}.{name}' should hold {kind.__name__}, found {shown}")
         with np.errstate(over="ignore"):
             return float(str(np.float32(value))) if kind is float else value  # 1e-05 for what float32 makes of it

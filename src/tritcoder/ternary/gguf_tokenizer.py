@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tritcoder.errors import ModelFileError
 
 TEXT_KEY = "tritcoder.tokenizer_json"
@@ -88,7 +90,11 @@ def tokenizer_json_from_keys(keys: Mapping[str, Any], vocab_size: int, where: st
             f"{where}: should hold a token for each of the {vocab_size} rows of the embedding, found {len(tokens)}"
         )
     types = keys.get("tokenizer.ggml.token_type")
-    types = [NORMAL] * len(tokens) if types is None or isinstance(types, str | list) else list(types)
+    types = (
+        [int(kind) for kind in types if np.isfinite(kind)]
+        if isinstance(types, np.ndarray)
+        else [NORMAL] * len(tokens)
+    )
     if len(types) != len(tokens):
         raise ModelFileError(f"{where}: should hold a type for each of {len(tokens)} tokens, found {len(types)}")
     return json.dumps(_content(tokens, types, merges, _SPLITS[pre]), ensure_ascii=False)

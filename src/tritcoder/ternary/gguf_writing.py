@@ -7,7 +7,7 @@ multiplies each linear layer's result with it, so that nothing of the scale is l
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -51,15 +51,10 @@ def write_gguf(
         Bytes written.
 
     Raises:
-        AskedWronglyError: trits are asked of the twin, or a layout that does not exist.
+        AskedWronglyError: trits are asked of the twin.
         ModelFileError: a code stands for no trit, or a float is beyond the reach of its layout.
         StorageError: the disk is full or cannot be written.
     """
-    if ternary not in get_args(LinearChoice) or embedding not in get_args(EmbeddingChoice):
-        raise AskedWronglyError(
-            f"layouts of linear layers are {', '.join(get_args(LinearChoice))}, of the embedding "
-            f"{', '.join(get_args(EmbeddingChoice))}; found {ternary} and {embedding}"
-        )
     if weights.shape.quantization == "none" and ternary not in ("f16", "f32"):
         raise AskedWronglyError(
             f"the full-precision twin has no trits to write as {ternary}", "write its floats: --ternary f16"

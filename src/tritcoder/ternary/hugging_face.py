@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from tritcoder.errors import AskedWronglyError, ModelFileError, storage_errors
+from tritcoder.errors import ModelFileError, storage_errors
 from tritcoder.provenance import whole_file, write_json
 from tritcoder.ternary.blocks import are_finite, decode_floats
 from tritcoder.ternary.decoding import float_pieces, floats_of, rows_at_once, trits_of
@@ -162,12 +162,9 @@ def write_packed(directory: Path, weights: ModelWeights, embedding: Literal["f32
         Bytes of `model.safetensors`.
 
     Raises:
-        AskedWronglyError: a dtype that does not exist.
         ModelFileError: a code stands for no trit, a layer's rows are no multiple of 4, or the tokenizer is no JSON.
         StorageError: the disk is full or cannot be written.
     """
-    if embedding not in ("f32", "f16"):
-        raise AskedWronglyError(f"the embedding of a Hugging Face directory is f32 or f16, found {embedding}")
     tensors = list(_planned(weights, embedding))
     heads = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
     tokenizer = weights.tokenizer_json

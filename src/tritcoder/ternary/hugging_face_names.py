@@ -38,6 +38,7 @@ _NAMES = (
 )
 _MAX_SEQ_LEN = 1 << 20
 """A longer context is an attack or an accident: memory is set aside for all of it."""
+_MAX_SIZE = 1 << 50
 _MAX_TEXT_BYTES = 1 << 26
 _QUANTIZATION = {"quant_method": "bitnet", "linear_class": "autobitlinear"}
 
@@ -117,6 +118,9 @@ def from_their_config(content: dict[str, Any], directory: Path) -> ModelConfig:
         raise ModelFileError(error.message, error.hint or "export the model again") from None
     except OverflowError:
         raise ModelFileError(f"{path} holds a number beyond every bound", "export the model again") from None
+    sizes = (config.vocab_size, config.dim, config.hidden_dim, config.n_layers, config.max_seq_len)
+    if max(sizes) > _MAX_SIZE:
+        raise ModelFileError(f"{path} describes a model beyond every bound", "export the model again")
     if not (0 < config.rope_theta < math.inf and 0 < config.norm_eps < 1 and config.max_seq_len <= _MAX_SEQ_LEN):
         raise ModelFileError(
             f"{path}: rope_theta ({config.rope_theta}) should be above 0 and finite, "

@@ -27,6 +27,8 @@ def map_file(path: Path, least_bytes: int) -> UInt8[np.ndarray, "bytes"]:
                     "copy or export it again",
                 )
             return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
+    except ModelFileError:  # which is a ValueError too
+        raise
     except FileNotFoundError:
         raise ModelFileError(f"{path} does not exist", "give the path of a model file") from None
     except OSError as error:

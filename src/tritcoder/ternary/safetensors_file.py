@@ -138,7 +138,7 @@ def _are_sizes(values: Any) -> TypeGuard[list[int]]:
 
 
 def _is_plain_name(name: Any) -> bool:
-    return isinstance(name, str) and bool(name) and "\0" not in name and Path(name).name == name
+    return isinstance(name, str) and name not in ("", "..") and "\0" not in name and Path(name).name == name
 
 
 def _fail(path: Path, told: str) -> NoReturn:
