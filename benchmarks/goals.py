@@ -72,7 +72,7 @@ GOALS = (
 
 
 def judged(shapes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each goal for each shape: `found`, and `met`, which is None where nothing was measured or others disturbed it."""
+    """Each goal for each shape: `found`, and `met`: None where nothing was measured, or others disturbed it."""
     return list(_judged(shapes))
 
 

@@ -6,6 +6,7 @@ the speed of memory measured at the beginning of every round. All read the same 
 
     python benchmarks/inference.py [--shapes 25M,125M] [--rivals tq2_0,tq1_0,q4_0,f16] [--threads N] [--rounds N]
 
+All of it takes about an hour where the largest shape fits: `--shapes 2B4T --rivals tq2_0 --rounds 3` is a part of it.
 `--quick` takes seconds on a tiny shape, proves that it works and writes no result. A rival is a kind of llama.cpp
 file: tq2_0, tq1_0, q4_0, f16, or with the embedding that llama-quantize would choose, tq2_0:q6_k.
 """
@@ -40,9 +41,9 @@ DEPTH, WRITTEN, PROMPT, BATCHES = 64, 64, 512, (1, 8, 32)
 PAUSE_S = 0.1
 """Between two turns, so that the threads of the one before have gone to sleep."""
 QUIET_CORES = 0.25
-"""Others may use so much between the turns, in the median, before a run says that the machine was not quiet. Threads of
-llama.cpp wait by spinning, so that a single busy process beside them can cost nearly all of their speed: ratios from
-such a run would flatter us without measure."""
+"""Others may use so much between the turns, in the median, before a run says that the machine was not quiet. Threads
+of llama.cpp wait by spinning, so that a single busy process beside them can cost nearly all of their speed: ratios
+from such a run would flatter us without measure."""
 BUSY = 2
 """Processes that spin beside the last measurement."""
 
@@ -323,6 +324,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tiny shape, one round; writes no result")
     parser.add_argument("--shapes", default="", help=f"such as 25M,125M (default: what fits of {SHAPES_HERE})")
     parser.add_argument("--rivals", default=RIVALS, help=f"kinds of llama.cpp files (default: {RIVALS}); '' for none")
+    parser.add_argument("--batches", default="", help="sequences at once (default: 1,8,32); 1 is always among them")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--rounds", type=int, default=0, help="how often each has its turn (default: 7)")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds that one turn may take at the most")
@@ -330,7 +332,8 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where the files with random weights lie")
     parser.add_argument("--no-busy", dest="busy", action="store_false", help="without the row beside busy processes")
     asked = parser.parse_args()
-    asked.batches = (1, 8) if asked.quick else BATCHES
+    given = tuple(map(int, asked.batches.split(","))) if asked.batches else (8,) if asked.quick else BATCHES
+    asked.batches = tuple(sorted({1, *given}))
     asked.budget = min(asked.budget, 1.0) if asked.quick else asked.budget
     asked.rounds = asked.rounds or (1 if asked.quick else 7)
     asked.shapes = asked.shapes or ("tiny" if asked.quick else "")
