@@ -40,10 +40,10 @@ SHAPES_HERE = ("25M", "125M", "700M", "2B4T")
 DEPTH, WRITTEN, PROMPT, BATCHES = 64, 64, 512, (1, 8, 32)
 PAUSE_S = 0.1
 """Between two turns, so that the threads of the one before have gone to sleep."""
-QUIET_CORES = 0.25
-"""Others may use so much between the turns, in the median, before a run says that the machine was not quiet. Threads
-of llama.cpp wait by spinning, so that a single busy process beside them can cost nearly all of their speed: ratios
-from such a run would flatter us without measure."""
+QUIET_CORES, QUIET_SHARE = 0.3, 0.9
+"""In so many of the moments between the turns others may use no more cores than this, or the run says that the
+machine was not quiet. Threads of llama.cpp wait by spinning, so that a single busy process beside them can cost nearly
+all of their speed: ratios from such a run would flatter us without measure."""
 BUSY = 2
 """Processes that spin beside the last measurement."""
 
@@ -131,6 +131,7 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
         peers = {e: stack.enter_context(start(e, kind, name, asked)) for e, kind in engines.items()}
         for engine, peer in peers.items():
             facts[engine] = peer.ask("open")["facts"]
+            facts[engine]["likeliest_after_prompt"] = peer.ask("prompt", tokens=PROMPT)["likeliest"]
         for round_ in range(asked.rounds + 1):  # the first one warms up
             print(f"{name}: round {round_} of {asked.rounds}", file=sys.stderr, flush=True)
             probed = _bandwidth(asked.threads)
@@ -157,7 +158,7 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
     return {
         "bandwidth_gb_per_s": spread(bandwidth),
         "cores_busy_with_others": spread(others) if others else None,
-        "quiet": bool(others) and statistics.median(others) <= QUIET_CORES,
+        "quiet": is_quiet(others),
         "engines": rows,
     }
 
@@ -200,6 +201,11 @@ def _busy_ticks() -> int:
     except (OSError, ValueError):
         return 0
     return user + nice + system + irq + softirq + steal
+
+
+def is_quiet(others: list[float]) -> bool:
+    """Whether others left the machine alone in nearly all of the moments that were looked at."""
+    return bool(others) and sum(cores <= QUIET_CORES for cores in others) >= QUIET_SHARE * len(others)
 
 
 @contextmanager
@@ -268,10 +274,8 @@ def row(
     own = rates[engine]
     effective = [n_bytes * rate / 1e9 for rate in own["decode 1"]]
     over = {
-        other: {
-            work: spread([mine / theirs for mine, theirs in zip(own[work], row[work], strict=True)]) for work in own
-        }
-        for other, row in rates.items()
+        other: {work: ratio(own[work], theirs[work]) for work in own}
+        for other, theirs in rates.items()
         if other != engine
     }
     return {
@@ -285,6 +289,12 @@ def row(
     }
 
 
+def ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    """Round by round; and the one's best over the other's, which a passing disturbance changes least."""
+    rounds = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return spread(rounds) | {"best_over_best": max(ours) / max(theirs)}
+
+
 def table(name: str, found: dict[str, Any]) -> str:
     """One shape's rows for people: medians, with best and spread of decoding alone."""
     engines = found["engines"]
@@ -292,7 +302,9 @@ def table(name: str, found: dict[str, Any]) -> str:
     lines = [f"\n{name}: memory gives {found['bandwidth_gb_per_s']['median']:.1f} GB/s; tokens/s, medians"]
     if not found["quiet"]:
         others = (found["cores_busy_with_others"] or {}).get("median", 0.0)
-        lines.append(f"NOT QUIET: others kept {others:.1f} cores busy; no ratio of this run is to be quoted")
+        lines.append(
+            f"NOT QUIET: others kept {others:.1f} cores busy in the median; no ratio of this run is to be quoted"
+        )
     columns = "".join(f"{work:>11}" for work in works)
     lines.append(
         f"{'':12}{columns}  {'least..most of decode 1':>23} {'x ' + BASE:>8} {'GB/s':>6} {'share':>6}"
