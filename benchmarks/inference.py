@@ -42,8 +42,8 @@ PAUSE_S = 0.1
 """Between two turns, so that the threads of the one before have gone to sleep."""
 QUIET_CORES, QUIET_SHARE = 0.3, 0.9
 """In so many of the moments between the turns others may use no more cores than this, or the run says that the
-machine was not quiet. Threads of llama.cpp wait by spinning, so that a single busy process beside them can cost nearly
-all of their speed: ratios from such a run would flatter us without measure."""
+machine was not quiet. Threads of llama.cpp wait by spinning, so that a single busy process beside them can cost them
+nearly all of their speed: ratios from such a run would flatter us without measure."""
 BUSY = 2
 """Processes that spin beside the last measurement."""
 
