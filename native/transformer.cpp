@@ -279,7 +279,7 @@ void Transformer::store_run(const Step& step, int layer, int run, int kv_head, S
 
 void Transformer::attend_run(const Step& step, int layer, int run, int kv_head, int from, int to, Scratch& scratch) const {
     const int head = shape_.head_dim, half = head / 2, width = shape_.padded_head(), group = shape_.n_heads / shape_.n_kv_heads;
-    const float factor = 1.0f / std::sqrt(float(head));
+    const float factor = float(1.0 / std::sqrt(double(head)));  // rounded once
     const int longest = step.starts[run] + to;
     for (int i = 0; i * BLOCK_POSITIONS < longest; ++i)
         scratch.blocks[size_t(i)] = step.cache->head(step.tables[run * step.table_width + i], layer, kv_head);

@@ -29,9 +29,9 @@ from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.plan import measured_models, stages
 from tritcoder.experiment.reporting import manifest
 from tritcoder.experiment.stage import Facts, Stage, StageCache
-from tritcoder.model.hugging_face import to_their_config
 from tritcoder.model.transformer import Transformer
 from tritcoder.records import Completion, Document, Outcome, TestResult
+from tritcoder.ternary.hugging_face_names import to_their_config
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.train.config import TrainConfig
