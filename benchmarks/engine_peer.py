@@ -39,9 +39,9 @@ class OwnEngine:
         """Version and kernel."""
         return {"tritcoder": __version__, "kernel": self._core.kernel, "threads": self._core.threads}
 
-    def prompt(self, n_tokens: int) -> None:
+    def prompt(self, n_tokens: int) -> int:
         """Read so many tokens in a new sequence."""
-        self._read(made_up(1, n_tokens, self._vocab_size), 0)
+        return int(self._read(made_up(1, n_tokens, self._vocab_size), 0)[0])
 
     def begin(self, batch: int, depth: int) -> None:
         """New sequences of `depth` tokens each."""

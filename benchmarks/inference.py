@@ -6,6 +6,7 @@ the speed of memory measured at the beginning of every round. All read the same 
 
     python benchmarks/inference.py [--shapes 25M,125M] [--rivals tq2_0,tq1_0,q4_0,f16] [--threads N] [--rounds N]
 
+All of it takes about an hour where the largest shape fits: `--shapes 2B4T --rivals tq2_0 --rounds 3` is a part of it.
 `--quick` takes seconds on a tiny shape, proves that it works and writes no result. A rival is a kind of llama.cpp
 file: tq2_0, tq1_0, q4_0, f16, or with the embedding that llama-quantize would choose, tq2_0:q6_k.
 """
@@ -39,10 +40,10 @@ SHAPES_HERE = ("25M", "125M", "700M", "2B4T")
 DEPTH, WRITTEN, PROMPT, BATCHES = 64, 64, 512, (1, 8, 32)
 PAUSE_S = 0.1
 """Between two turns, so that the threads of the one before have gone to sleep."""
-QUIET_CORES = 0.25
-"""Others may use so much between the turns, in the median, before a run says that the machine was not quiet. Threads of
-llama.cpp wait by spinning, so that a single busy process beside them can cost nearly all of their speed: ratios from
-such a run would flatter us without measure."""
+QUIET_CORES, QUIET_SHARE = 0.3, 0.9
+"""In so many of the moments between the turns others may use no more cores than this, or the run says that the
+machine was not quiet. Threads of llama.cpp wait by spinning, so that a single busy process beside them can cost them
+nearly all of their speed: ratios from such a run would flatter us without measure."""
 BUSY = 2
 """Processes that spin beside the last measurement."""
 
@@ -130,6 +131,7 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
         peers = {e: stack.enter_context(start(e, kind, name, asked)) for e, kind in engines.items()}
         for engine, peer in peers.items():
             facts[engine] = peer.ask("open")["facts"]
+            facts[engine]["likeliest_after_prompt"] = peer.ask("prompt", tokens=PROMPT)["likeliest"]
         for round_ in range(asked.rounds + 1):  # the first one warms up
             print(f"{name}: round {round_} of {asked.rounds}", file=sys.stderr, flush=True)
             probed = _bandwidth(asked.threads)
@@ -156,7 +158,7 @@ def measured_shape(name: str, engines: dict[str, str], asked: argparse.Namespace
     return {
         "bandwidth_gb_per_s": spread(bandwidth),
         "cores_busy_with_others": spread(others) if others else None,
-        "quiet": bool(others) and statistics.median(others) <= QUIET_CORES,
+        "quiet": is_quiet(others),
         "engines": rows,
     }
 
@@ -199,6 +201,11 @@ def _busy_ticks() -> int:
     except (OSError, ValueError):
         return 0
     return user + nice + system + irq + softirq + steal
+
+
+def is_quiet(others: list[float]) -> bool:
+    """Whether others left the machine alone in nearly all of the moments that were looked at."""
+    return bool(others) and sum(cores <= QUIET_CORES for cores in others) >= QUIET_SHARE * len(others)
 
 
 @contextmanager
@@ -267,10 +274,8 @@ def row(
     own = rates[engine]
     effective = [n_bytes * rate / 1e9 for rate in own["decode 1"]]
     over = {
-        other: {
-            work: spread([mine / theirs for mine, theirs in zip(own[work], row[work], strict=True)]) for work in own
-        }
-        for other, row in rates.items()
+        other: {work: ratio(own[work], theirs[work]) for work in own}
+        for other, theirs in rates.items()
         if other != engine
     }
     return {
@@ -284,6 +289,12 @@ def row(
     }
 
 
+def ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    """Round by round; and the one's best over the other's, which a passing disturbance changes least."""
+    rounds = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return spread(rounds) | {"best_over_best": max(ours) / max(theirs)}
+
+
 def table(name: str, found: dict[str, Any]) -> str:
     """One shape's rows for people: medians, with best and spread of decoding alone."""
     engines = found["engines"]
@@ -291,7 +302,9 @@ def table(name: str, found: dict[str, Any]) -> str:
     lines = [f"\n{name}: memory gives {found['bandwidth_gb_per_s']['median']:.1f} GB/s; tokens/s, medians"]
     if not found["quiet"]:
         others = (found["cores_busy_with_others"] or {}).get("median", 0.0)
-        lines.append(f"NOT QUIET: others kept {others:.1f} cores busy; no ratio of this run is to be quoted")
+        lines.append(
+            f"NOT QUIET: others kept {others:.1f} cores busy in the median; no ratio of this run is to be quoted"
+        )
     columns = "".join(f"{work:>11}" for work in works)
     lines.append(
         f"{'':12}{columns}  {'least..most of decode 1':>23} {'x ' + BASE:>8} {'GB/s':>6} {'share':>6}"
@@ -323,6 +336,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tiny shape, one round; writes no result")
     parser.add_argument("--shapes", default="", help=f"such as 25M,125M (default: what fits of {SHAPES_HERE})")
     parser.add_argument("--rivals", default=RIVALS, help=f"kinds of llama.cpp files (default: {RIVALS}); '' for none")
+    parser.add_argument("--batches", default="", help="sequences at once (default: 1,8,32); 1 is always among them")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--rounds", type=int, default=0, help="how often each has its turn (default: 7)")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds that one turn may take at the most")
@@ -330,7 +344,8 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=default_cache(), help="where the files with random weights lie")
     parser.add_argument("--no-busy", dest="busy", action="store_false", help="without the row beside busy processes")
     asked = parser.parse_args()
-    asked.batches = (1, 8) if asked.quick else BATCHES
+    given = tuple(map(int, asked.batches.split(","))) if asked.batches else (8,) if asked.quick else BATCHES
+    asked.batches = tuple(sorted({1, *given}))
     asked.budget = min(asked.budget, 1.0) if asked.quick else asked.budget
     asked.rounds = asked.rounds or (1 if asked.quick else 7)
     asked.shapes = asked.shapes or ("tiny" if asked.quick else "")

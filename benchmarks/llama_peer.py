@@ -60,10 +60,10 @@ class LlamaEngine:
             "threads": self._threads,
         }
 
-    def prompt(self, n_tokens: int) -> None:
+    def prompt(self, n_tokens: int) -> int:
         """Read so many tokens in a new sequence."""
         self._clear()
-        self._read(made_up(1, n_tokens, self._vocab_size), 0)
+        return int(self._read(made_up(1, n_tokens, self._vocab_size), 0)[0])
 
     def begin(self, batch: int, depth: int) -> None:
         """New sequences of `depth` tokens each."""

@@ -37,8 +37,8 @@ class Engine(Protocol):
         """Have a cache for so many sequences of so many positions."""
         ...
 
-    def prompt(self, n_tokens: int) -> None:
-        """Read so many tokens in a new sequence, up to the logits of the last one; there is room for it."""
+    def prompt(self, n_tokens: int) -> int:
+        """Read so many tokens in a new sequence, up to the likeliest next one; there is room for it."""
         ...
 
     def begin(self, batch: int, depth: int) -> None:
@@ -77,8 +77,8 @@ def _timed(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
         if request["tokens"] > WARM_UP_TOKENS:
             engine.prompt(WARM_UP_TOKENS)
         began = time.perf_counter()
-        engine.prompt(request["tokens"])
-        return {"seconds": time.perf_counter() - began, "tokens": request["tokens"]}
+        likeliest = engine.prompt(request["tokens"])
+        return {"seconds": time.perf_counter() - began, "tokens": request["tokens"], "likeliest": likeliest}
     steps, batch = request["steps"], request["batch"]
     engine.make_room(batch, request["depth"] + steps)
     engine.begin(batch, request["depth"] - WARM_UP_STEPS)

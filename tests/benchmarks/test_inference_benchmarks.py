@@ -93,7 +93,7 @@ class Fake:
     def __init__(self, path, threads): self.log = [str(path), threads]
     def facts(self): return {{"log": self.log}}
     def make_room(self, *sizes): self.log.append(["room", *sizes])
-    def prompt(self, n): self.log.append(["prompt", n])
+    def prompt(self, n): self.log.append(["prompt", n]); return 7
     def begin(self, *sizes): self.log.append(["begin", *sizes])
     def step(self): self.log.append("step"); time.sleep({sleep})
 serve(Fake, sys.argv[1:])
@@ -110,7 +110,7 @@ def test_an_engine_is_asked_what_the_protocol_says(tmp_path: Path) -> None:
     with fake(tmp_path) as peer:
         assert peer.ask("memory")["peak_bytes"] > 1e6
         assert peer.ask("open")["facts"]["log"] == ["some.gguf", 3]
-        assert peer.ask("prompt", tokens=512)["tokens"] == 512
+        assert peer.ask("prompt", tokens=512)["likeliest"] == 7
         found = peer.ask("decode", batch=8, depth=64, steps=4, budget_s=60)
         assert (found["tokens"], found["cut_short"]) == (32, False)
         log = peer.ask("open")["facts"]["log"]
@@ -152,7 +152,8 @@ def test_llama_reads_a_random_model(tmp_path: Path) -> None:
 def test_ratios_are_taken_round_by_round() -> None:
     rates = {"ours": {"decode 1": [10.0, 30.0]}, "tq2_0": {"decode 1": [5.0, 10.0]}}
     row = inference.row(rates, "ours", [5.0], [2.0, 3.0], n_bytes=100_000_000)
-    assert row["over"]["tq2_0"]["decode 1"] == {"median": 2.5, "min": 2.0, "max": 3.0, "n": 2}
+    ratio = {"median": 2.5, "min": 2.0, "max": 3.0, "n": 2, "best_over_best": 3.0}
+    assert row["over"]["tq2_0"]["decode 1"] == ratio
     assert row["effective_gb_per_s"]["max"] == pytest.approx(3.0)
     assert row["share_of_bandwidth"]["min"] == pytest.approx(0.5)
     assert row["kept_beside_busy"] == pytest.approx(0.25)
@@ -170,7 +171,7 @@ def test_bytes_of_a_token_by_hand() -> None:
 
 
 def shape_result(over: float, share: float) -> dict[str, object]:
-    works = {work: {"median": over} for work in ("decode 1", "decode 32", "prompt")}
+    works = {work: {"median": over, "best_over_best": over + 1} for work in ("decode 1", "decode 32", "prompt")}
     ours = {"over": {"tq2_0": works}, "share_of_bandwidth": {"median": share}, "peak_over_file_and_cache": 1.2}
     return {"engines": {"ours": ours}}
 
@@ -199,6 +200,18 @@ def test_cores_that_others_keep_busy_are_seen() -> None:
         pytest.skip("the system does not tell")
     with inference.busy_processes(1):
         assert max(inference.busy_cores() for _ in range(5)) > 0.4
+
+
+def test_a_run_is_quiet_if_others_rest_nearly_always() -> None:
+    assert inference.is_quiet([0.1] * 18 + [2.0] * 2)
+    assert not inference.is_quiet([0.1] * 17 + [2.0] * 3)
+    assert not inference.is_quiet([])
+
+
+def test_the_smaller_ratio_counts() -> None:
+    result = shape_result(3.5, 1)
+    result["engines"]["ours"]["over"]["tq2_0"]["decode 1"]["best_over_best"] = 1.5  # type: ignore[index]
+    assert goals.judged({"700M": result})[0]["found"] == 1.5
 
 
 def test_without_an_engine_of_ours_no_goal_is_met_and_none_is_missed() -> None:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from tritcoder.errors import ModelFileError, WorkFailedError
 from tritcoder.evaluate.efficiency import Plan
 from tritcoder.experiment import benching
+from tritcoder.experiment.opening import open_generator
+from tritcoder.ternary.shape import ModelConfig
 
 Command = Callable[..., tuple[int, str, str]]
 QUICK = ("--batches", "1,2", "--max-tokens", 4, "--repeats", 1)
@@ -62,6 +66,14 @@ def test_the_modelled_energy_is_that_of_the_models_matrices(untrained: Path) -> 
     head = vocab_size * (256 * 0.34 + 255 * 0.16)
     assert row["dense_fp16_over_as_is"] == pytest.approx(dense / trits)
     assert row["dense_fp16_over_as_is_with_head"] == pytest.approx((dense + head) / (trits + head))
+
+
+def test_a_core_and_a_network_of_one_shape_have_the_same_matrices(untrained: Path) -> None:
+    network = open_generator(str(untrained), [])
+    shape = ModelConfig(network.model.vocab_size, n_layers=1, n_kv_heads=2, hidden_dim=256, max_seq_len=64)  # type: ignore[attr-defined]
+    core: Any = SimpleNamespace(model=SimpleNamespace(core=SimpleNamespace(shape=shape)))
+    assert Counter(benching._matrices(core)) == Counter(benching._matrices(network))
+    assert benching._n_parameters(core) == benching._n_parameters(network)
 
 
 def test_a_rule_without_a_model_has_reasons_instead_of_numbers(tmp_path: Path, tritcoder: Command) -> None:

@@ -23,12 +23,14 @@ class Sleeper:
     def __init__(self, tokens: int = 100, *, counts: bool = True, refuses: bool = False) -> None:
         self.tokens, self.counts, self.refuses = tokens, counts, refuses
         self.asked: list[tuple[int, int]] = []
+        self.texts: list[str] = []
 
     def generate(
         self, prompts: Iterable[Prompt], sampling: Sampling, on_text: OnText | None = None
     ) -> Iterator[Completion]:
         batch = list(prompts)
         n_tokens = min(self.tokens, sampling.max_tokens)
+        self.texts += [prompt.text for prompt in batch]
         self.asked.append((len(batch), sampling.max_tokens))
         assert sampling.temperature == 0
         time.sleep(PROMPT_S)
@@ -49,13 +51,20 @@ def test_a_known_speed_is_found() -> None:
         rate = found["decode"][str(batch)]["tokens_per_second"]["median"]
         assert batch / TOKEN_S / 4 < rate < 1.1 * batch / TOKEN_S
         assert found["decode"][str(batch)]["n_tokens"] == 11 * batch
-    words = len(LONG.split())
+    words = len(LONG.split()) + 1  # each prompt has its own number
     assert found["prompt"]["n_tokens"] == words
     assert words / PROMPT_S / 4 < found["prompt"]["tokens_per_second"]["median"] < words / PROMPT_S
     assert found["latency"]["first_text_s"]["min"] >= PROMPT_S
     assert found["latency"]["between_pieces_s"]["p50"] >= TOKEN_S
     assert found["latency"]["between_pieces_s"]["p50"] <= found["latency"]["between_pieces_s"]["p95"]
     assert found["latency"]["between_pieces_s"]["n"] == 3 * 10
+
+
+def test_no_prompt_is_the_beginning_of_another_so_that_no_cache_helps() -> None:
+    sleeper = Sleeper(tokens=2)
+    measure(sleeper, Plan(batches=(1, 4), max_tokens=2, repeats=2))
+    beginnings = [text[:5] for text in sleeper.texts]
+    assert len(set(beginnings)) == len(beginnings)
 
 
 def test_smaller_batches_come_first_so_that_peaks_belong_to_them() -> None:

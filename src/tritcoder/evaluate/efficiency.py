@@ -50,53 +50,70 @@ class Answered:
 def measure(generator: Generator, plan: Plan) -> dict[str, Any]:
     """Latency, reading, decoding and memory, smallest batch first; the reasons for what is None in `why_null`."""
     why: dict[str, str] = {}
-    sampling = Sampling(max_tokens=plan.max_tokens, temperature=0.0)
-    _run(generator, _prompts(SHORT, 1), replace(sampling, max_tokens=2))  # warm up
-    found: dict[str, Any] = {"latency": _latency(generator, sampling, plan.repeats, why)}
-    found["prompt"] = _reading(generator, sampling, plan.repeats, why)
+    asked = _Asked(generator, Sampling(max_tokens=plan.max_tokens, temperature=0.0), plan.repeats, why)
+    asked.run(SHORT, 1, 2)  # warm up
+    found: dict[str, Any] = {"latency": _latency(asked), "prompt": _reading(asked)}
     found["decode"], found["peak_memory_bytes"] = {}, {}
     for batch in sorted(plan.batches):
-        found["decode"][str(batch)] = _decoding(generator, batch, sampling, plan.repeats, why)
+        found["decode"][str(batch)] = _decoding(asked, batch)
         found["peak_memory_bytes"][str(batch)] = peak_memory_bytes()
     found["measured_energy"] = _energy(found["decode"], why)
     return found | {"why_null": why}
 
 
-def _prompts(text: str, n: int) -> list[Prompt]:
-    return [Prompt(text, task_id="bench", sample=sample) for sample in range(n)]
+@dataclass(slots=True)
+class _Asked:
+    """A generator that is never asked the same twice, so that nothing it remembers of a prompt makes it faster."""
+
+    generator: Generator
+    sampling: Sampling
+    repeats: int
+    why: dict[str, str]
+    number: int = 0
+
+    def prompts(self, text: str, n: int) -> list[Prompt]:
+        """Prompts that differ from their first character on."""
+        first = self.number
+        self.number += n
+        return [Prompt(f"{first + place:05} {text}", task_id=f"{first + place}") for place in range(n)]
+
+    def run(self, text: str, n: int, max_tokens: int) -> Answered:
+        """Let it answer so many prompts at once.
+
+        Raises:
+            AccessError: it refused.
+        """
+        prompts, counter = self.prompts(text, n), EnergyCounter()
+        began = time.perf_counter()
+        completions = list(self.generator.generate(prompts, replace(self.sampling, max_tokens=max_tokens)))
+        seconds, joules = time.perf_counter() - began, counter.joules()
+        for completion in completions:
+            if completion.finish_reason == "error":
+                raise AccessError(f"{completion.model} gave no answer: {completion.error}")
+        n_tokens, n_prompt = sum(c.n_tokens for c in completions), sum(c.n_prompt_tokens for c in completions)
+        return Answered(seconds, n_tokens, n_prompt, joules)
 
 
-def _run(generator: Generator, prompts: list[Prompt], sampling: Sampling) -> Answered:
-    counter, began = EnergyCounter(), time.perf_counter()
-    completions = list(generator.generate(prompts, sampling))
-    seconds = time.perf_counter() - began
-    for completion in completions:
-        if completion.finish_reason == "error":
-            raise AccessError(f"{completion.model} gave no answer: {completion.error}")
-    n_tokens, n_prompt = sum(c.n_tokens for c in completions), sum(c.n_prompt_tokens for c in completions)
-    return Answered(seconds, n_tokens, n_prompt, counter.joules())
-
-
-def _latency(generator: Generator, sampling: Sampling, repeats: int, why: dict[str, str]) -> dict[str, Any]:
+def _latency(asked: _Asked) -> dict[str, Any]:
     """Batch 1, from the question to the first piece of text, and from piece to piece as they are shown."""
     first, between, n_pieces, n_tokens = [], [], 0, 0
-    for _ in range(repeats):
+    for _ in range(asked.repeats):
         moments: list[float] = []
-        began = time.perf_counter()
 
         def seen(_prompt: Prompt, _text: str, moments: list[float] = moments) -> None:
             moments.append(time.perf_counter())
 
-        for completion in generator.generate(_prompts(SHORT, 1), sampling, seen):
-            n_tokens += completion.n_tokens
+        prompts = asked.prompts(SHORT, 1)
+        began = time.perf_counter()
+        n_tokens += sum(answer.n_tokens for answer in asked.generator.generate(prompts, asked.sampling, seen))
         if moments:
             first.append(moments[0] - began)
             between += np.diff(moments).tolist()
             n_pieces += len(moments)
     if not first:
-        why["latency.first_text_s"] = "the model wrote no text"
+        asked.why["latency.first_text_s"] = "the model wrote no text"
     if not between:
-        why["latency.between_pieces_s"] = "the text came in one piece, or there was none"
+        asked.why["latency.between_pieces_s"] = "the text came in one piece, or there was none"
     return {
         "first_text_s": spread(first),
         "between_pieces_s": _percentiles(between),
@@ -105,34 +122,32 @@ def _latency(generator: Generator, sampling: Sampling, repeats: int, why: dict[s
     }
 
 
-def _reading(generator: Generator, sampling: Sampling, repeats: int, why: dict[str, str]) -> dict[str, Any]:
+def _reading(asked: _Asked) -> dict[str, Any]:
     """A long prompt up to the first token."""
-    runs = [_run(generator, _prompts(LONG, 1), replace(sampling, max_tokens=1)) for _ in range(repeats)]
+    runs = [asked.run(LONG, 1, 1) for _ in range(asked.repeats)]
     if not runs[0].n_prompt_tokens:
-        why["prompt.n_tokens"] = why["prompt.tokens_per_second"] = "the model counts no tokens of prompts"
+        asked.why["prompt.n_tokens"] = asked.why["prompt.tokens_per_second"] = "the model counts no tokens of prompts"
     rates = [run.n_prompt_tokens / run.seconds for run in runs if run.n_prompt_tokens]
     return {"n_tokens": runs[0].n_prompt_tokens or None, "tokens_per_second": spread(rates)}
 
 
-def _decoding(
-    generator: Generator, batch: int, sampling: Sampling, repeats: int, why: dict[str, str]
-) -> dict[str, Any]:
+def _decoding(asked: _Asked, batch: int) -> dict[str, Any]:
     """Tokens after each answer's first one, over the time beyond that of the first ones alone."""
     place = f"decode.{batch}.tokens_per_second"
-    prompts, rates, joules, written = _prompts(SHORT, batch), [], [], 0
-    for _ in range(repeats):
-        one = _run(generator, prompts, replace(sampling, max_tokens=1))
-        all_of_them = _run(generator, prompts, sampling)
-        written = all_of_them.n_tokens
-        more, seconds = written - one.n_tokens, all_of_them.seconds - one.seconds
+    rates, joules, written = [], [], 0
+    for _ in range(asked.repeats):
+        one = asked.run(SHORT, batch, 1)
+        whole = asked.run(SHORT, batch, asked.sampling.max_tokens)
+        written = whole.n_tokens
+        more, seconds = written - one.n_tokens, whole.seconds - one.seconds
         if more > 0 and seconds > 0:
             rates.append(more / seconds)
-            if all_of_them.joules is not None and one.joules is not None:
-                joules.append((all_of_them.joules - one.joules) / more)
+            if whole.joules is not None and one.joules is not None:
+                joules.append((whole.joules - one.joules) / more)
     if not written:
-        why[place] = "the model counts no tokens"
+        asked.why[place] = "the model counts no tokens"
     elif not rates:
-        why[place] = "the model ended after its first token, or faster than can be told apart"
+        asked.why[place] = "the model ended after its first token, or faster than can be told apart"
     return {"tokens_per_second": spread(rates), "n_tokens": written, "joules_per_token": spread(joules)}
 
 

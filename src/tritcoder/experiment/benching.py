@@ -23,6 +23,7 @@ from tritcoder.evaluate.energy import Matrix, modelled_arithmetic_energy
 from tritcoder.experiment.opening import is_baseline, model_directory, open_generator
 from tritcoder.protocols import Generator
 from tritcoder.provenance import signature
+from tritcoder.ternary.shape import ModelConfig
 
 REMOTE = ("gemini", "openai")
 WEIGHTS = (".safetensors", ".gguf", ".bin")
@@ -121,9 +122,17 @@ def _network(generator: Generator) -> Any:
     return found if hasattr(found, "named_parameters") else None
 
 
+def _shape(generator: Generator) -> ModelConfig | None:
+    """The shape behind a generator that runs on the engine's core; None elsewhere."""
+    found = getattr(getattr(getattr(generator, "model", None), "core", None), "shape", None)
+    return found if isinstance(found, ModelConfig) else None
+
+
 def _matrices(generator: Generator) -> Iterable[Matrix]:
     """The matrices that each token is multiplied with, the head among them."""
-    network = _network(generator)
+    network, shape = _network(generator), _shape(generator)
+    if shape is not None:
+        yield from _matrices_of(shape)
     if network is None:
         return
     ternary = getattr(getattr(network, "config", None), "quantization", "none") == "ternary"
@@ -136,8 +145,18 @@ def _matrices(generator: Generator) -> Iterable[Matrix]:
         yield Matrix(rows, columns, ternary and name in inside, head=name not in inside)
 
 
+def _matrices_of(shape: ModelConfig) -> Iterable[Matrix]:
+    ternary, kv_dim = shape.quantization == "ternary", shape.n_kv_heads * shape.head_dim
+    for rows in (shape.dim, kv_dim, kv_dim, shape.dim, shape.hidden_dim, shape.hidden_dim):
+        yield from [Matrix(rows, shape.dim, ternary)] * shape.n_layers
+    yield from [Matrix(shape.dim, shape.hidden_dim, ternary)] * shape.n_layers
+    yield Matrix(shape.vocab_size, shape.dim, head=True)
+
+
 def _n_parameters(generator: Generator) -> int | None:
-    network = _network(generator)
+    network, shape = _network(generator), _shape(generator)
+    if shape is not None:
+        return shape.parameters
     return sum(prod(map(int, parameter.shape)) for parameter in network.parameters()) if network is not None else None
 
 
