@@ -17,6 +17,7 @@ size_t up_to(size_t n, size_t multiple) { return (n + multiple - 1) / multiple *
 Cache::Cache(const Shape& shape, int n_blocks, CacheType type)
     : layout_{type, shape.padded_head()},
       n_blocks_(n_blocks),
+      n_layers_(shape.n_layers),
       n_kv_heads_(shape.n_kv_heads),
       block_bytes_(size_t(shape.n_layers) * size_t(shape.n_kv_heads) * layout_.head_bytes()),
       memory_(size_t(n_blocks) * block_bytes_) {}
