@@ -121,7 +121,7 @@ def _content(tokens: Sequence[str], types: Iterable[Any], merges: Sequence[str],
             "lstrip": False,
             "rstrip": False,
             "normalized": False,
-            "special": kind == CONTROL,
+            "special": bool(kind == CONTROL),  # kinds come as numpy numbers
         }
         for i, (token, kind) in enumerate(zip(tokens, types, strict=True))
         if kind in (CONTROL, USER_DEFINED)
