@@ -39,16 +39,17 @@ def room(rooms: str = "", eager: str = "", lazy: str = "", one_file: dict[str, s
     return Room(frozenset(rooms.split()), frozenset(eager.split()), frozenset(lazy.split()), one_file or {})
 
 
-PARTS = "ternary tokenizer sandbox data model engine generate train baselines evaluate serve report"
+PARTS = "ternary tokenizer sandbox data model engine generate coder train baselines evaluate serve report"
 ROOMS = {
     **dict.fromkeys(GROUND, room(eager="numpy jaxtyping")),
     "ternary": room(eager="numpy jaxtyping", one_file={"gguf": "format.py"}),
-    "tokenizer": room(eager="numpy jaxtyping tokenizers"),
+    "tokenizer": room(eager="numpy jaxtyping tokenizers", lazy="llguidance"),
     "sandbox": room(lazy="pyseccomp"),
     "data": room("tokenizer", eager="numpy jaxtyping", lazy="pyarrow huggingface_hub datatrove"),
     "model": room("ternary", eager="numpy jaxtyping torch safetensors"),
     "engine": room("ternary native", eager="numpy jaxtyping"),
     "generate": room("tokenizer", eager="numpy jaxtyping"),
+    "coder": room("ternary tokenizer engine generate", eager="numpy jaxtyping"),
     "train": room("data model", eager="numpy jaxtyping torch"),
     "baselines": room("data tokenizer", eager="numpy jaxtyping", lazy="torch transformers tokenizers google openai"),
     "evaluate": room("sandbox", eager="numpy jaxtyping", lazy="sacrebleu codebleu pynvml"),

@@ -278,8 +278,8 @@ def test_the_real_core_in_any_company() -> None:
     """With numbers instead of digests: batches, chunks, sharing and speculation over the numpy core."""
     core = ReferenceCore(random_weights(SMALL))
     base = np.random.default_rng(2).integers(1, 300, 40).tolist()
-    requests = [(base, Sampling(temperature=0, max_tokens=12)), (base + [7], Sampling(temperature=1, max_tokens=9))]
-    requests += [(base[:35] + [3], Sampling(temperature=0.5, max_tokens=8))]
+    requests = [(base, Sampling(temperature=0, max_tokens=12)), ([*base, 7], Sampling(temperature=1, max_tokens=9))]
+    requests += [([*base[:35], 3], Sampling(temperature=0.5, max_tokens=8))]
 
     def run(batch: RunningBatch, some: list[Any]) -> list[list[int]]:
         found = [batch.submit(i, s, np.random.default_rng(4), n_tokens=301, end_id=0) for i, s in some]
