@@ -1,4 +1,4 @@
-// AVX2 with F16C: pairs of bytes are multiplied into 16 bits, which hold 64 such products of codes before they are widened.
+// AVX2 with F16C: pairs of bytes are multiplied into 16 bits, which hold some such products of codes before they are widened.
 #include <immintrin.h>
 
 #include <cstring>
@@ -80,80 +80,137 @@ inline __m256i four(const int8_t* levels) {
 
 inline __m256i load(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
-// A product of two codes and two levels is at most 4 * 128 = 512 in size: 63 of them fit into 16 bits.
-constexpr int STEPS_IN_16_BITS = 15;  // of four products each
+inline void store(int32_t* p, __m256i v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 
-// 32 rows (half a tile, in four vectors) for N tokens.
-template <int N>
-void ternary_half(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int cols, int32_t* sums) {
-    constexpr int V = N > 2 ? 2 : 4;  // vectors of eight rows at a time: what the registers hold
-    const __m256i mask = _mm256_set1_epi8(0x03), ones = _mm256_set1_epi16(1);
-    for (int part = 0; part < 4; part += V) {
-        __m256i sum[N][V];
-        for (auto& token : sum)
-            for (auto& one : token) one = _mm256_setzero_si256();
-        for (int from = 0; from < cols; from += STEPS_IN_16_BITS * STEP_COLS) {
-            const int until = from + STEPS_IN_16_BITS * STEP_COLS < cols ? from + STEPS_IN_16_BITS * STEP_COLS : cols;
-            __m256i small[N][V];
-            for (auto& token : small)
-                for (auto& one : token) one = _mm256_setzero_si256();
-            for (int k = from; k < until; k += STEP_COLS) {
-                const uint8_t* step = tile + k / STEP_COLS * STEP_BYTES + 32 * part;
-                for (int j = 0; j < 4; ++j) {
-                    __m256i w[V];
-                    for (int v = 0; v < V; ++v) w[v] = _mm256_and_si256(_mm256_srli_epi16(load(step + 32 * v), 2 * j), mask);
-                    for (int n = 0; n < N; ++n) {
-                        const __m256i a = four(levels + n * stride + k + 4 * j);
-                        for (int v = 0; v < V; ++v) small[n][v] = _mm256_add_epi16(small[n][v], _mm256_maddubs_epi16(w[v], a));
-                    }
-                }
-            }
-            for (int n = 0; n < N; ++n)
-                for (int v = 0; v < V; ++v) sum[n][v] = _mm256_add_epi32(sum[n][v], _mm256_madd_epi16(small[n][v], ones));
-        }
-        for (int n = 0; n < N; ++n)
-            for (int v = 0; v < V; ++v)
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + n * TILE_ROWS + 8 * (part + v)), sum[n][v]);
+// Sums of eight rows in 16 bits. A byte's first and third code are multiplied as they are, its second and fourth where they
+// lie, counting four times: one shift for four products.
+struct Rows {
+    __m256i small = _mm256_setzero_si256(), small4 = small;
+
+    void add(__m256i w, __m256i a0, __m256i a1, __m256i a2, __m256i a3) {
+        const __m256i mask = _mm256_set1_epi8(0x03), mask4 = _mm256_set1_epi8(0x0c);
+        small = _mm256_add_epi16(small, _mm256_maddubs_epi16(_mm256_and_si256(w, mask), a0));
+        small4 = _mm256_add_epi16(small4, _mm256_maddubs_epi16(_mm256_and_si256(w, mask4), a1));
+        w = _mm256_srli_epi16(w, 4);
+        small = _mm256_add_epi16(small, _mm256_maddubs_epi16(_mm256_and_si256(w, mask), a2));
+        small4 = _mm256_add_epi16(small4, _mm256_maddubs_epi16(_mm256_and_si256(w, mask4), a3));
+#if defined(__GNUC__)
+        asm("" : "+x"(small), "+x"(small4));  // or gcc 12 begins all vectors at once, and spills every sum
+#endif
     }
+    __m256i sum() const {
+        return _mm256_madd_epi16(_mm256_add_epi16(small, _mm256_srai_epi16(small4, 2)), _mm256_set1_epi16(1));
+    }
+};
+
+// In eight steps `small4` takes sixteen products of at most 4 * 2 * 2 * 128 in size; -16 * 2048 is the least it holds.
+constexpr int COLS_IN_16_BITS = 8 * STEP_COLS;
+
+// Half a tile for one token.
+void ternary_half(const uint8_t* tile, const int8_t* levels, int cols, int32_t* sums) {
+    __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+    for (int from = 0; from < cols; from += COLS_IN_16_BITS) {
+        const int until = from + COLS_IN_16_BITS < cols ? from + COLS_IN_16_BITS : cols;
+        Rows r0, r1, r2, r3;
+        for (int k = from; k < until; k += STEP_COLS, tile += STEP_BYTES) {
+            const __m256i a0 = four(levels + k), a1 = four(levels + k + 4);
+            const __m256i a2 = four(levels + k + 8), a3 = four(levels + k + 12);
+            r0.add(load(tile), a0, a1, a2, a3);
+            r1.add(load(tile + 32), a0, a1, a2, a3);
+            r2.add(load(tile + 64), a0, a1, a2, a3);
+            r3.add(load(tile + 96), a0, a1, a2, a3);
+        }
+        s0 = _mm256_add_epi32(s0, r0.sum());
+        s1 = _mm256_add_epi32(s1, r1.sum());
+        s2 = _mm256_add_epi32(s2, r2.sum());
+        s3 = _mm256_add_epi32(s3, r3.sum());
+    }
+    store(sums, s0);
+    store(sums + 8, s1);
+    store(sums + 16, s2);
+    store(sums + 24, s3);
 }
 
 void ternary_one(const uint8_t* tile, const int8_t* levels, int cols, int32_t* sums) {
-    ternary_half<1>(tile, levels, 0, cols, sums);
-    ternary_half<1>(tile + 128, levels, 0, cols, sums + 32);
+    ternary_half(tile, levels, cols, sums);
+    ternary_half(tile + 128, levels, cols, sums + 32);
+}
+
+// A product of two codes and two levels is at most 2 * 2 * 128 = 512 in size: 63 of them fit into 16 bits.
+constexpr int MANY_COLS_IN_16_BITS = 15 * STEP_COLS;  // four products each
+constexpr int STRIP = 3;                              // tokens; with two vectors of rows, six sums in 16 bits
+
+void ternary_strip(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int cols, int32_t* sums) {
+    const __m256i mask = _mm256_set1_epi8(0x03), ones = _mm256_set1_epi16(1);
+    for (int part = 0; part < 8; part += 2) {
+        __m256i sum[STRIP][2];
+        for (auto& token : sum) token[0] = token[1] = _mm256_setzero_si256();
+        const uint8_t* step = tile + 32 * part;
+        for (int from = 0; from < cols; from += MANY_COLS_IN_16_BITS) {
+            const int until = from + MANY_COLS_IN_16_BITS < cols ? from + MANY_COLS_IN_16_BITS : cols;
+            __m256i small[STRIP][2];
+            for (auto& token : small) token[0] = token[1] = _mm256_setzero_si256();
+            for (int k = from; k < until; k += STEP_COLS, step += STEP_BYTES)
+                for (int j = 0; j < 4; ++j) {
+                    const __m256i w0 = _mm256_and_si256(_mm256_srli_epi16(load(step), 2 * j), mask);
+                    const __m256i w1 = _mm256_and_si256(_mm256_srli_epi16(load(step + 32), 2 * j), mask);
+                    for (int n = 0; n < STRIP; ++n) {
+                        const __m256i a = four(levels + n * stride + k + 4 * j);
+                        small[n][0] = _mm256_add_epi16(small[n][0], _mm256_maddubs_epi16(w0, a));
+                        small[n][1] = _mm256_add_epi16(small[n][1], _mm256_maddubs_epi16(w1, a));
+                    }
+                }
+            for (int n = 0; n < STRIP; ++n)
+                for (int v = 0; v < 2; ++v) sum[n][v] = _mm256_add_epi32(sum[n][v], _mm256_madd_epi16(small[n][v], ones));
+        }
+        for (int n = 0; n < STRIP; ++n)
+            for (int v = 0; v < 2; ++v) store(sums + n * TILE_ROWS + 8 * (part + v), sum[n][v]);
+    }
 }
 
 void ternary_many(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
-    for (; n >= 3; n -= 3, levels += 3 * stride, sums += 3 * TILE_ROWS) {
-        ternary_half<3>(tile, levels, stride, cols, sums);
-        ternary_half<3>(tile + 128, levels, stride, cols, sums + 32);
-    }
+    for (; n >= STRIP; n -= STRIP, levels += STRIP * stride, sums += STRIP * TILE_ROWS)
+        ternary_strip(tile, levels, stride, cols, sums);
     for (; n; --n, levels += stride, sums += TILE_ROWS) ternary_one(tile, levels, cols, sums);
 }
 
-// Weights of the head have eight bits, so 16-bit sums of products would overflow: they are widened first.
-void head(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
-    for (int t = 0; t < n; ++t, levels += stride, sums += TILE_ROWS)
-        for (int part = 0; part < 8; part += 4) {
-            __m256i low[4], high[4];
-            for (int v = 0; v < 4; ++v) low[v] = high[v] = _mm256_setzero_si256();
-            for (int k = 0; k < cols; k += HEAD_STEP_COLS) {
+// Weights of the head have eight bits, so 16-bit sums of products would overflow: both are widened first. V vectors of eight
+// rows at a time, for N tokens.
+template <int N, int V>
+void head_strip(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int cols, int32_t* sums) {
+    for (int part = 0; part < 8; part += V) {
+        __m256i low[N][V], high[N][V];
+        for (int n = 0; n < N; ++n)
+            for (int v = 0; v < V; ++v) low[n][v] = high[n][v] = _mm256_setzero_si256();
+        const uint8_t* step = tile + 32 * part;
+        for (int k = 0; k < cols; k += HEAD_STEP_COLS, step += STEP_BYTES) {
+            __m256i a[N];
+            for (int n = 0; n < N; ++n) {
                 int32_t word;
-                std::memcpy(&word, levels + k, 4);
-                const __m256i a = _mm256_cvtepi8_epi16(_mm_set1_epi32(word));
-                for (int v = 0; v < 4; ++v) {
-                    const __m256i w = load(tile + k * TILE_ROWS + 32 * (part + v));
-                    low[v] = _mm256_add_epi32(
-                        low[v], _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm256_castsi256_si128(w)), a));
-                    high[v] = _mm256_add_epi32(
-                        high[v], _mm256_madd_epi16(_mm256_cvtepu8_epi16(_mm256_extracti128_si256(w, 1)), a));
+                std::memcpy(&word, levels + n * stride + k, 4);
+                a[n] = _mm256_cvtepi8_epi16(_mm_set1_epi32(word));
+            }
+            for (int v = 0; v < V; ++v) {
+                const __m256i w = load(step + 32 * v);
+                const __m256i first = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(w));
+                const __m256i second = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(w, 1));
+                for (int n = 0; n < N; ++n) {
+                    low[n][v] = _mm256_add_epi32(low[n][v], _mm256_madd_epi16(first, a[n]));
+                    high[n][v] = _mm256_add_epi32(high[n][v], _mm256_madd_epi16(second, a[n]));
                 }
             }
-            // Each row's two halves lie side by side.
-            for (int v = 0; v < 4; ++v) {
-                const __m256i pairs = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[v], high[v]), 0xd8);
-                _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 8 * (part + v)), pairs);
-            }
         }
+        // Each row's two halves lie side by side.
+        for (int n = 0; n < N; ++n)
+            for (int v = 0; v < V; ++v)
+                store(sums + n * TILE_ROWS + 8 * (part + v),
+                      _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[n][v], high[n][v]), 0xd8));
+    }
+}
+
+void head(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
+    for (; n >= 2; n -= 2, levels += 2 * stride, sums += 2 * TILE_ROWS) head_strip<2, 2>(tile, levels, stride, cols, sums);
+    if (n) head_strip<1, 4>(tile, levels, stride, cols, sums);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <stdexcept>
+#include <type_traits>
 
 #include "dispatch.h"
 #include "transformer.h"
@@ -17,14 +18,29 @@ using namespace nb::literals;
 namespace tritcoder {
 namespace {
 
-using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Ints = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using IntTable = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Logits = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+// As they come, whatever they hold: nanobind would quietly make a copy of another dtype, and logits written into it be lost.
+using Given = nb::ndarray<nb::ro, nb::device::cpu>;
+using Writable = nb::ndarray<nb::device::cpu>;
 
 void require(bool holds, const char* what) {
     if (!holds) throw std::invalid_argument(what);
+}
+
+// The elements of an array that must have this dtype, so many axes, and no gaps.
+template <class T, class Array>
+T* elements(const Array& array, size_t n_axes, const char* what) {
+    require(array.dtype() == nb::dtype<std::remove_const_t<T>>() && array.ndim() == n_axes, what);
+    require(reinterpret_cast<uintptr_t>(array.data()) % alignof(T) == 0, "an array must be aligned");
+    int64_t step = 1;
+    for (size_t axis = n_axes; axis-- > 0; step *= int64_t(array.shape(axis)))
+        require(array.shape(axis) <= 1 || array.size() == 0 || array.stride(axis) == step, "an array must be contiguous");
+    return static_cast<T*>(array.data());
+}
+
+const uint8_t* bytes(const Given& array) { return elements<const uint8_t>(array, 1, "weights must be uint8, with one axis"); }
+const float* floats(const Given& array) { return elements<const float>(array, 1, "norms and angles must be float32, with one axis"); }
+const int32_t* ints(const Given& array, size_t n_axes = 1) {
+    return elements<const int32_t>(array, n_axes, "tokens, counts, starts and rows must be int32 with one axis, tables with two");
 }
 
 TernaryLayout ternary_layout(const std::string& name) {
@@ -46,6 +62,11 @@ FloatLayout float_layout(const std::string& name) {
     return found->second;
 }
 
+Act act_named(const std::string& name) {
+    require(name == "silu" || name == "relu2", "hidden_act must be silu or relu2");
+    return name == "silu" ? Act::silu : Act::relu2;
+}
+
 const Kernels& kernels_named(const std::string& name) {
     if (name.empty()) return *usable_kernels().front();
     const Kernels* found = find_kernels(name);
@@ -58,72 +79,82 @@ class Core {
     Core(int vocab_size, int dim, int n_layers, int n_heads, int n_kv_heads, int head_dim, int hidden_dim, int max_seq_len,
          float norm_eps, const std::string& hidden_act, bool ternary, int threads, const std::string& kernel)
         : shape_{vocab_size, dim, n_layers, n_heads, n_kv_heads, head_dim, hidden_dim, max_seq_len, norm_eps,
-                 hidden_act == "relu2" ? Act::relu2 : Act::silu, ternary},
-          transformer_(checked(shape_, threads), threads, kernels_named(kernel)) {}
+                 act_named(hidden_act), ternary},
+          transformer_(checked(shape_, threads), threads, kernels_named(kernel)),
+          has_linear_(size_t(n_layers * N_LINEAR)),
+          has_norms_(size_t(n_layers)) {}
 
     Transformer& transformer() { return transformer_; }
     const Shape& shape() const { return shape_; }
 
-    void set_ternary(int layer, int name, const std::string& layout, const Bytes& data, float scale) {
+    void set_ternary(int layer, int name, const std::string& layout, const Given& data, float scale) {
         const auto [rows, cols] = linear_size(layer, name);
         require(shape_.ternary, "the twin has no trits");
+        const uint8_t* from = bytes(data);
         require(data.size() == ternary_bytes(ternary_layout(layout), rows, cols) && data.size(), "wrong number of bytes");
         bool good;
         {
             nb::gil_scoped_release release;
-            good = transformer_.set_ternary(layer, name, ternary_layout(layout), data.data(), scale);
+            good = transformer_.set_ternary(layer, name, ternary_layout(layout), from, scale);
         }
         require(good, "a byte holds no trit");
+        has_linear_[size_t(layer * N_LINEAR + name)] = true;
     }
-    void set_float(int layer, int name, const std::string& layout, const Bytes& data) {
+    void set_float(int layer, int name, const std::string& layout, const Given& data) {
         const auto [rows, cols] = linear_size(layer, name);
         require(!shape_.ternary, "only the twin has floats");
+        const uint8_t* from = bytes(data);
         require(data.size() == float_bytes(float_layout(layout), rows, cols) && data.size(), "wrong number of bytes");
+        has_linear_[size_t(layer * N_LINEAR + name)] = true;
         nb::gil_scoped_release release;
-        transformer_.set_float(layer, name, float_layout(layout), data.data());
+        transformer_.set_float(layer, name, float_layout(layout), from);
     }
-    void set_norms(int layer, const Floats& attention, const Floats& attention_sub, const Floats& feed_forward,
-                   const Floats& feed_forward_sub) {
+    void set_norms(int layer, const Given& attention, const Given& attention_sub, const Given& feed_forward,
+                   const Given& feed_forward_sub) {
         const auto dim = size_t(shape_.dim);
         require(layer >= 0 && layer < shape_.n_layers, "no such layer");
         require(attention.size() == dim && attention_sub.size() == dim && feed_forward.size() == dim &&
                     feed_forward_sub.size() == size_t(shape_.hidden_dim),
                 "wrong number of norm weights");
-        transformer_.set_norms(layer, attention.data(), attention_sub.data(), feed_forward.data(), feed_forward_sub.data());
-        norms_ |= uint64_t(1);
+        transformer_.set_norms(layer, floats(attention), floats(attention_sub), floats(feed_forward), floats(feed_forward_sub));
+        has_norms_[size_t(layer)] = true;
     }
-    void set_embedding(const std::string& layout, Bytes data) {
+    void set_embedding(const std::string& layout, const Given& data) {
         require(data.size() == float_bytes(float_layout(layout), shape_.vocab_size, shape_.dim) && data.size(),
                 "wrong number of bytes");
+        const uint8_t* from = bytes(data);
         embedding_ = data;  // kept: its rows are read as they are asked for
         nb::gil_scoped_release release;
-        transformer_.set_embedding(float_layout(layout), embedding_.data());
+        transformer_.set_embedding(float_layout(layout), from);
     }
-    void set_norm(const Floats& norm) {
+    void set_norm(const Given& norm) {
         require(norm.size() == size_t(shape_.dim), "wrong number of norm weights");
-        transformer_.set_norm(norm.data());
+        transformer_.set_norm(floats(norm));
         has_norm_ = true;
     }
-    void set_rope(const Floats& cos, const Floats& sin) {
+    void set_rope(const Given& cos, const Given& sin) {
         const size_t size = size_t(shape_.max_seq_len) * size_t(shape_.head_dim / 2);
         require(cos.size() == size && sin.size() == size, "wrong number of angles");
-        transformer_.set_rope(cos.data(), sin.data());
+        transformer_.set_rope(floats(cos), floats(sin));
         has_rope_ = true;
     }
 
-    void forward(const Cache& cache, const Ints& tokens, const Ints& counts, const Ints& starts, const IntTable& tables,
-                 const Ints& rows, const Logits& logits) {
+    void forward(const Cache& cache, const Given& tokens, const Given& counts, const Given& starts, const Given& tables,
+                 const Given& rows, const Writable& logits) {
+        const int32_t* table = ints(tables, 2);
+        require(tokens.size() <= size_t(MAX_STEP) && counts.size() <= size_t(MAX_STEP), "a step has too many tokens");
         const Step step{&cache,
-                        tokens.data(),
+                        ints(tokens),
                         int(tokens.size()),
-                        counts.data(),
-                        starts.data(),
-                        tables.data(),
+                        ints(counts),
+                        ints(starts),
+                        table,
                         int(counts.size()),
                         int(tables.shape(1)),
-                        rows.data(),
+                        ints(rows),
                         int(rows.size()),
-                        logits.data()};
+                        elements<float>(logits, 2, "logits must be float32, with two axes")};
+        require(cache.fits(shape_), "this cache belongs to a model of another shape");
         require(starts.size() == counts.size() && tables.shape(0) == counts.size(), "runs disagree in number");
         require(logits.shape(0) == rows.size() && logits.shape(1) == size_t(shape_.vocab_size), "logits have a wrong shape");
         check(step);
@@ -132,14 +163,18 @@ class Core {
     }
 
    private:
+    static constexpr int MAX_STEP = 1 << 20;
+
     static const Shape& checked(const Shape& s, int threads) {
         require(threads >= 1 && threads <= 1024, "threads must be 1 to 1024");
         require(s.vocab_size > 0 && s.dim > 0 && s.n_layers > 0 && s.n_heads > 0 && s.n_kv_heads > 0 && s.hidden_dim > 0 &&
                     s.max_seq_len > 0,
                 "sizes must be above 0");
         require(s.dim % 64 == 0 && s.hidden_dim % 64 == 0, "widths must be multiples of 64");
-        require(s.head_dim % 2 == 0 && s.head_dim <= 1024 && s.n_heads * s.head_dim == s.dim, "heads must fill the width");
+        require(s.head_dim % 2 == 0 && s.head_dim <= 1024 && int64_t(s.n_heads) * s.head_dim == s.dim, "heads must fill the width");
         require(s.n_heads % s.n_kv_heads == 0, "key heads must divide the heads");
+        require(s.n_layers <= 1 << 14 && s.vocab_size <= 1 << 22 && s.max_seq_len <= 1 << 24,
+                "sizes are out of all measure");
         require(s.dim < (1 << 18) && s.hidden_dim < (1 << 18), "sums of so many products could overflow");
         return s;
     }
@@ -151,7 +186,8 @@ class Core {
     }
 
     void check(const Step& step) const {
-        require(has_norm_ && has_rope_ && embedding_.size() && norms_, "weights are missing");
+        const auto all = [](const std::vector<bool>& has) { return std::find(has.begin(), has.end(), false) == has.end(); };
+        require(has_norm_ && has_rope_ && embedding_.is_valid() && all(has_norms_) && all(has_linear_), "weights are missing");
         for (int i = 0; i < step.n_tokens; ++i)
             require(step.tokens[i] >= 0 && step.tokens[i] < shape_.vocab_size, "a token is outside of the vocabulary");
         for (int i = 0; i < step.n_rows; ++i)
@@ -173,9 +209,9 @@ class Core {
 
     Shape shape_;
     Transformer transformer_;
-    Bytes embedding_;
+    Given embedding_;
     bool has_norm_ = false, has_rope_ = false;
-    uint64_t norms_ = 0;
+    std::vector<bool> has_linear_, has_norms_;
 };
 
 Cache make_cache(const Core& core, int n_blocks, const std::string& type) {

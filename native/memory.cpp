@@ -1,13 +1,11 @@
 #include "memory.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <new>
 #include <utility>
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
-#elif defined(_WIN32)
-#include <malloc.h>
+#else
+#include <windows.h>
 #endif
 
 namespace tritcoder {
@@ -36,13 +34,12 @@ Memory::~Memory() {
 
 Memory::Memory(size_t size) : size_(size) {
     if (!size) return;
-    data_ = static_cast<uint8_t*>(_aligned_malloc(size, 64));
+    data_ = static_cast<uint8_t*>(VirtualAlloc(nullptr, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
     if (!data_) throw std::bad_alloc();
-    std::memset(data_, 0, size);
 }
 
 Memory::~Memory() {
-    if (data_) _aligned_free(data_);
+    if (data_) VirtualFree(data_, 0, MEM_RELEASE);
 }
 
 #endif

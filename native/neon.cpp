@@ -1,7 +1,6 @@
 // ARM NEON with the dot product instructions: one 16-byte vector is 4 rows of 4 bytes.
 #include <arm_neon.h>
 
-#include <cstring>
 #include <type_traits>
 
 #include "ternary.h"
@@ -69,12 +68,7 @@ struct Lanes {
 
 #include "float_kernels.h"
 
-inline int8x16_t four(const int8_t* levels) {
-    int32_t word;
-    std::memcpy(&word, levels, 4);
-    return vreinterpretq_s8_s32(vdupq_n_s32(word));
-}
-
+// Codes of columns 4 J .. 4 J + 3 of a step, out of their bytes.
 template <int J>
 inline int8x16_t codes(uint8x16_t bytes) {
     if constexpr (J == 0) return vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(3)));
@@ -82,61 +76,84 @@ inline int8x16_t codes(uint8x16_t bytes) {
     else return vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(bytes, 2 * J), vdupq_n_u8(3)));
 }
 
-// Four of a tile's sixteen vectors of rows at a time, for N tokens.
-template <int N>
+// V of a tile's sixteen vectors of rows at a time, for N tokens: N * V sums, N activations and the weights must fit into 32
+// registers. The sixteen levels of a step are loaded once; the instruction itself picks the four that it multiplies.
+template <int N, int V>
 void ternary_strip(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int cols, int32_t* sums) {
-    for (int part = 0; part < 16; part += 4) {
-        int32x4_t sum[N][4];
-        for (auto& token : sum)
-            for (auto& one : token) one = vdupq_n_s32(0);
-        for (int k = 0; k < cols; k += STEP_COLS) {
-            const uint8_t* step = tile + k / STEP_COLS * STEP_BYTES + 16 * part;
-            const auto add = [&](auto j) {
-                constexpr int J = decltype(j)::value;
-                int8x16_t w[4];
-                for (int v = 0; v < 4; ++v) w[v] = codes<J>(vld1q_u8(step + 16 * v));
-                for (int n = 0; n < N; ++n) {
-                    const int8x16_t a = four(levels + n * stride + k + 4 * J);
-                    for (int v = 0; v < 4; ++v) sum[n][v] = vdotq_s32(sum[n][v], w[v], a);
-                }
+    for (int part = 0; part < 16; part += V) {
+        int32x4_t sum[N][V];
+        for (int n = 0; n < N; ++n)
+            for (int v = 0; v < V; ++v) sum[n][v] = vdupq_n_s32(0);
+        const uint8_t* step = tile + 16 * part;
+        for (int k = 0; k < cols; k += STEP_COLS, step += STEP_BYTES) {
+            int8x16_t a[N];
+            for (int n = 0; n < N; ++n) a[n] = vld1q_s8(levels + n * stride + k);
+            for (int v = 0; v < V; ++v) {
+                const uint8x16_t w = vld1q_u8(step + 16 * v);
+                for (int n = 0; n < N; ++n) sum[n][v] = vdotq_laneq_s32(sum[n][v], codes<0>(w), a[n], 0);
+                for (int n = 0; n < N; ++n) sum[n][v] = vdotq_laneq_s32(sum[n][v], codes<1>(w), a[n], 1);
+                for (int n = 0; n < N; ++n) sum[n][v] = vdotq_laneq_s32(sum[n][v], codes<2>(w), a[n], 2);
+                for (int n = 0; n < N; ++n) sum[n][v] = vdotq_laneq_s32(sum[n][v], codes<3>(w), a[n], 3);
+            }
+        }
+        for (int n = 0; n < N; ++n)
+            for (int v = 0; v < V; ++v) vst1q_s32(sums + n * TILE_ROWS + 4 * (part + v), sum[n][v]);
+    }
+}
+
+void ternary_one(const uint8_t* tile, const int8_t* levels, int cols, int32_t* sums) {
+    ternary_strip<1, 16>(tile, levels, 0, cols, sums);  // the tile is read from end to end
+}
+
+void ternary_many(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
+    for (; n >= 4; n -= 4, levels += 4 * stride, sums += 4 * TILE_ROWS) ternary_strip<4, 4>(tile, levels, stride, cols, sums);
+    if (n == 3) ternary_strip<3, 4>(tile, levels, stride, cols, sums);
+    else if (n == 2) ternary_strip<2, 8>(tile, levels, stride, cols, sums);
+    else if (n == 1) ternary_one(tile, levels, cols, sums);
+}
+
+// There is no product of unsigned and signed bytes here: 128 is taken off the weights, and its share added at the end.
+template <int N, int V>
+void head_strip(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int cols, int32_t* sums) {
+    int32_t shares[N];
+    for (int n = 0; n < N; ++n) {
+        int32x4_t total = vdupq_n_s32(0);
+        for (int k = 0; k < cols; k += 16) total = vdotq_s32(total, vld1q_s8(levels + n * stride + k), vdupq_n_s8(1));
+        shares[n] = 128 * vaddvq_s32(total);
+    }
+    for (int part = 0; part < 16; part += V) {
+        int32x4_t sum[N][V];
+        for (int n = 0; n < N; ++n)
+            for (int v = 0; v < V; ++v) sum[n][v] = vdupq_n_s32(0);
+        const uint8_t* step = tile + 16 * part;
+        const auto weights = [&](int v) { return vreinterpretq_s8_u8(veorq_u8(vld1q_u8(step + 16 * v), vdupq_n_u8(0x80))); };
+        for (int k = 0; k < cols; k += 4 * HEAD_STEP_COLS) {
+            int8x16_t a[N];
+            for (int n = 0; n < N; ++n) a[n] = vld1q_s8(levels + n * stride + k);
+            const auto add = [&](auto lane) {
+                for (int v = 0; v < V; ++v) {
+                    const int8x16_t w = weights(v);
+                    for (int n = 0; n < N; ++n) sum[n][v] = vdotq_laneq_s32(sum[n][v], w, a[n], decltype(lane)::value);
+                    }
+                step += STEP_BYTES;
             };
             add(std::integral_constant<int, 0>());
             add(std::integral_constant<int, 1>());
             add(std::integral_constant<int, 2>());
             add(std::integral_constant<int, 3>());
         }
-        for (int n = 0; n < N; ++n)
-            for (int v = 0; v < 4; ++v) vst1q_s32(sums + n * TILE_ROWS + 4 * (part + v), sum[n][v]);
-    }
-}
-
-void ternary_one(const uint8_t* tile, const int8_t* levels, int cols, int32_t* sums) {
-    ternary_strip<1>(tile, levels, 0, cols, sums);
-}
-
-void ternary_many(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
-    for (; n >= 4; n -= 4, levels += 4 * stride, sums += 4 * TILE_ROWS) ternary_strip<4>(tile, levels, stride, cols, sums);
-    for (; n; --n, levels += stride, sums += TILE_ROWS) ternary_one(tile, levels, cols, sums);
-}
-
-// There is no product of unsigned and signed bytes here: 128 is taken off the weights, and its share added at the end.
-void head(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
-    for (int t = 0; t < n; ++t, levels += stride, sums += TILE_ROWS) {
-        int32_t shift = 0;
-        for (int k = 0; k < cols; ++k) shift += levels[k];
-        for (int part = 0; part < 16; part += 8) {
-            int32x4_t sum[8];
-            for (auto& one : sum) one = vdupq_n_s32(128 * shift);
-            for (int k = 0; k < cols; k += HEAD_STEP_COLS) {
-                const int8x16_t a = four(levels + k);
-                for (int v = 0; v < 8; ++v) {
-                    const uint8x16_t w = veorq_u8(vld1q_u8(tile + k * TILE_ROWS + 16 * (part + v)), vdupq_n_u8(0x80));
-                    sum[v] = vdotq_s32(sum[v], vreinterpretq_s8_u8(w), a);
-                }
-            }
-            for (int v = 0; v < 8; ++v) vst1q_s32(sums + 4 * (part + v), sum[v]);
+        for (int n = 0; n < N; ++n) {
+            const int32x4_t share = vdupq_n_s32(shares[n]);
+            for (int v = 0; v < V; ++v) vst1q_s32(sums + n * TILE_ROWS + 4 * (part + v), vaddq_s32(sum[n][v], share));
         }
     }
+}
+
+void head(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums) {
+    for (; n >= 4; n -= 4, levels += 4 * stride, sums += 4 * TILE_ROWS) head_strip<4, 4>(tile, levels, stride, cols, sums);
+    if (n == 3) head_strip<3, 4>(tile, levels, stride, cols, sums);
+    else if (n == 2) head_strip<2, 8>(tile, levels, stride, cols, sums);
+    else if (n == 1) head_strip<1, 16>(tile, levels, stride, cols, sums);
 }
 
 }  // namespace

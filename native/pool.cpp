@@ -33,10 +33,17 @@ void pause() {
 }  // namespace
 
 Pool::Pool(int threads) : shares_(size_t(threads < 1 ? 1 : threads)) {
-    for (int thread = 1; thread < size(); ++thread) threads_.emplace_back([this, thread] { serve(thread); });
+    try {
+        for (int thread = 1; thread < size(); ++thread) threads_.emplace_back([this, thread] { serve(thread); });
+    } catch (...) {  // the system gives no more threads: those that run must end before their objects do
+        stop();
+        throw;
+    }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
     stopping_.store(true);
     epoch_.fetch_add(1);
     epoch_.notify_all();

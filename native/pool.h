@@ -28,18 +28,29 @@ class Pool {
     void run(int n, const Work& work) {
         if (n == 1 || size() == 1) {
             for (int chunk = 0; chunk < n; ++chunk) work(chunk, 0);
-        } else if (n > 1) {
-            run(n, [](const void* self, int chunk, int thread) { (*static_cast<const Work*>(self))(chunk, thread); }, &work);
+        } else if (n <= MAX_CHUNKS) {
+            if (n > 1) share(n, work);
+        } else {
+            for (int from = 0; from < n; from += MAX_CHUNKS)
+                share(n - from < MAX_CHUNKS ? n - from : MAX_CHUNKS,
+                      [&work, from](int chunk, int thread) { work(from + chunk, thread); });
         }
     }
 
    private:
+    static constexpr int MAX_CHUNKS = 1 << 19;  // of which a cursor can tell
+    template <class Work>
+    void share(int n, const Work& work) {
+        run(n, [](const void* self, int chunk, int thread) { (*static_cast<const Work*>(self))(chunk, thread); }, &work);
+    }
+
     using Call = void (*)(const void* work, int chunk, int thread);
     struct alignas(64) Share {
-        std::atomic<uint64_t> cursor{0};  // epoch (24 bits), end (20), next (20): see claim
+        std::atomic<uint64_t> cursor{0};  // epoch (24 bits), end (20), next (20): see take
     };
 
     void run(int n, Call call, const void* work);
+    void stop();
     int take_all(int thread, uint32_t epoch);
     int take(Share& share, int thread, uint32_t epoch);
     void serve(int thread);

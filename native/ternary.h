@@ -11,6 +11,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma fp_contract(off)  // CMakeLists.txt tells other compilers
+#endif
+
 namespace tritcoder {
 
 constexpr int TILE_ROWS = 64;

@@ -17,6 +17,7 @@ size_t up_to(size_t n, size_t multiple) { return (n + multiple - 1) / multiple *
 Cache::Cache(const Shape& shape, int n_blocks, CacheType type)
     : layout_{type, shape.padded_head()},
       n_blocks_(n_blocks),
+      n_layers_(shape.n_layers),
       n_kv_heads_(shape.n_kv_heads),
       block_bytes_(size_t(shape.n_layers) * size_t(shape.n_kv_heads) * layout_.head_bytes()),
       memory_(size_t(n_blocks) * block_bytes_) {}
@@ -279,7 +280,7 @@ void Transformer::store_run(const Step& step, int layer, int run, int kv_head, S
 
 void Transformer::attend_run(const Step& step, int layer, int run, int kv_head, int from, int to, Scratch& scratch) const {
     const int head = shape_.head_dim, half = head / 2, width = shape_.padded_head(), group = shape_.n_heads / shape_.n_kv_heads;
-    const float factor = 1.0f / std::sqrt(float(head));
+    const float factor = float(1.0 / std::sqrt(double(head)));  // rounded once
     const int longest = step.starts[run] + to;
     for (int i = 0; i * BLOCK_POSITIONS < longest; ++i)
         scratch.blocks[size_t(i)] = step.cache->head(step.tables[run * step.table_width + i], layer, kv_head);

@@ -51,6 +51,9 @@ class Cache {
     int n_blocks() const { return n_blocks_; }
     size_t block_bytes() const { return block_bytes_; }
     const AttentionLayout& layout() const { return layout_; }
+    bool fits(const Shape& s) const {
+        return s.n_layers == n_layers_ && s.n_kv_heads == n_kv_heads_ && s.padded_head() == layout_.width;
+    }
     uint8_t* head(int block, int layer, int kv_head) const {
         return memory_.data() + size_t(block) * block_bytes_ + size_t(layer * n_kv_heads_ + kv_head) * layout_.head_bytes();
     }
@@ -58,7 +61,7 @@ class Cache {
 
    private:
     AttentionLayout layout_;
-    int n_blocks_, n_kv_heads_;
+    int n_blocks_, n_layers_, n_kv_heads_;
     size_t block_bytes_;
     Memory memory_;
 };

@@ -11,7 +11,7 @@ from tritcoder.engine import arithmetic
 from tritcoder.engine.reference import BLOCK_POSITIONS, ReferenceCore
 from tritcoder.model.layers import BitLinear
 from tritcoder.model.transformer import Transformer
-from tritcoder.ternary.decoding import decode_floats, decode_trits
+from tritcoder.ternary.decoding import floats_of, trits_of
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
 
@@ -38,7 +38,7 @@ def read(core: ReferenceCore, ids: list[int], kv_dtype: str = "float16", chunk: 
 def torch_logits(weights: ModelWeights, ids: list[int]) -> np.ndarray:
     model = Transformer(weights.shape)
     with torch.no_grad():
-        model.embedding.weight.copy_(torch.from_numpy(decode_floats(weights.embedding).copy()))
+        model.embedding.weight.copy_(torch.from_numpy(floats_of(weights.embedding).copy()))
         model.norm.weight.copy_(torch.from_numpy(weights.norm))
         for block, own in zip(model.blocks, weights.blocks, strict=True):
             for name in LINEAR_NAMES:
@@ -46,9 +46,9 @@ def torch_logits(weights: ModelWeights, ids: list[int]) -> np.ndarray:
                 linear, weight = getattr(part, name), own.linear[name]
                 assert isinstance(linear, BitLinear)
                 if isinstance(weight, TernaryWeight):
-                    linear._frozen = torch.from_numpy(decode_trits(weight).astype(np.float32) * weight.scale)
+                    linear._frozen = torch.from_numpy(trits_of(weight).astype(np.float32) * weight.scale)
                 else:
-                    linear.weight.copy_(torch.from_numpy(decode_floats(weight).copy()))
+                    linear.weight.copy_(torch.from_numpy(floats_of(weight).copy()))
             for module, vector in (
                 (block.attention_norm, own.attention_norm),
                 (block.attention.sub_norm, own.attention_sub_norm),
@@ -189,11 +189,11 @@ def test_layouts_of_floats() -> None:
     }
     for layout, data in layouts.items():
         weight = FloatWeight(2, 32, layout, data.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
-        np.testing.assert_array_equal(decode_floats(weight), values)
+        np.testing.assert_array_equal(floats_of(weight), values)
     block = np.concatenate([np.float16([0.5]).view(np.uint8), np.arange(-16, 16, dtype=np.int8).view(np.uint8)])
-    np.testing.assert_array_equal(decode_floats(FloatWeight(1, 32, "q8_0", block))[0], np.arange(-16, 16) * 0.5)
+    np.testing.assert_array_equal(floats_of(FloatWeight(1, 32, "q8_0", block))[0], np.arange(-16, 16) * 0.5)
 
 
 def test_layouts_of_trits() -> None:
     values = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
-    np.testing.assert_array_equal(decode_trits(ternary_weight(values)), decode_trits(ternary_weight(values, "rows4")))
+    np.testing.assert_array_equal(trits_of(ternary_weight(values)), trits_of(ternary_weight(values, "rows4")))

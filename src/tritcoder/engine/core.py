@@ -1,5 +1,6 @@
 """One way to open a core: the compiled one where it is built, else numpy."""
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -8,6 +9,9 @@ from typing import Any, Protocol
 from tritcoder.engine.reference import ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
+
+
+KERNEL_VARIABLE = "TRITCODER_KERNEL"
 
 
 class Pool(Protocol):
@@ -46,9 +50,9 @@ def open_core(weights: ModelWeights, threads: int | None = None, kernel: str | N
     Args:
         weights: what a file holds.
         threads: by default one for each core; numpy knows one only.
-        kernel: `numpy`, or one that the compiled core knows; by default the best.
+        kernel: `numpy`, or one that the compiled core knows; by default what TRITCODER_KERNEL says, or the best.
     """
-    if kernel == "numpy":
+    if (kernel or os.environ.get(KERNEL_VARIABLE)) == "numpy":
         return ReferenceCore(weights)
     try:
         from tritcoder.engine.native import NativeCore

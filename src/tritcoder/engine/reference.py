@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int32
 
 from tritcoder.engine import arithmetic as do
 from tritcoder.engine.rope import rope_tables
-from tritcoder.ternary.decoding import decode_floats, decode_trits
+from tritcoder.ternary.decoding import floats_of, trits_of
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
 
@@ -78,7 +78,7 @@ class ReferenceCore:
     def __init__(self, weights: ModelWeights) -> None:
         self.shape = weights.shape
         self._ternary = weights.shape.quantization == "ternary"
-        self._embedding = decode_floats(weights.embedding)
+        self._embedding = floats_of(weights.embedding)
         self._head, self._head_scale = do.levels(self._embedding) if self._ternary else (self._embedding, None)
         self._blocks = weights.blocks
         self._linear = [{name: _linear(block.linear[name]) for name in LINEAR_NAMES} for block in weights.blocks]
@@ -194,7 +194,7 @@ class ReferenceCore:
 def _linear(weight: TernaryWeight | FloatWeight) -> Linear:
     """A linear layer as a function of prepared activations."""
     if isinstance(weight, TernaryWeight):
-        trits, scale = decode_trits(weight).astype(np.float32), np.float32(weight.scale)
+        trits, scale = trits_of(weight).astype(np.float32), np.float32(weight.scale)
         return lambda h, h_scale: do.exact_product(h, trits, 128) * (h_scale * scale)[:, None]  # type: ignore[operator]
-    matrix = decode_floats(weight)
+    matrix = floats_of(weight)
     return lambda h, _: do.float_product(h, matrix)

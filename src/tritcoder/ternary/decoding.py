@@ -1,47 +1,76 @@
-"""Bytes of weights become arrays: the one place that knows which decoder reads which layout."""
+"""Weights in whatever layout a file holds them, as trits and as floats."""
+
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float32, Int8
 
 from tritcoder.errors import ModelFileError
-from tritcoder.ternary.packing import TRITS_PER_BYTE, unpack_rows
-from tritcoder.ternary.weights import FloatWeight, TernaryWeight
+from tritcoder.ternary.blocks import decode_floats, decode_trits, encode_floats, has_code_3
+from tritcoder.ternary.packing import unpack_rows
+from tritcoder.ternary.weights import FloatLayout, FloatWeight, ModelWeights, TernaryWeight
 
-Q8_0_WEIGHTS = 32
-Q8_0_BYTES = 2 + Q8_0_WEIGHTS
+_CHUNK_WEIGHTS = 1 << 22
 
 
-def decode_trits(weight: TernaryWeight) -> Int8[np.ndarray, "out in"]:
-    """The trits of a matrix.
+def rows_at_once(cols: int) -> int:
+    """How many rows of a matrix are worked on at a time, so that memory is bounded whatever the model's size."""
+    return max(1, _CHUNK_WEIGHTS // cols)
+
+
+def trits_of(weight: TernaryWeight) -> np.ndarray:
+    """The trits (out, in) int8 of a matrix.
 
     Raises:
-        ModelFileError: the bytes are of a layout that is not known, or hold no trits.
+        ModelFileError: a code stands for no trit.
     """
+    flat = weight.data.reshape(-1)
     if weight.layout == "trits":
-        return weight.data.reshape(weight.rows, weight.cols).view(np.int8)
+        trits: np.ndarray = flat.view(np.int8).reshape(weight.rows, weight.cols)
+        if trits.size and (trits.min() < -1 or trits.max() > 1):
+            raise ModelFileError("a matrix should hold -1, 0 and +1 alone, found others", "export the model again")
+        return trits
     if weight.layout == "rows4":
-        return unpack_rows(weight.data.reshape(weight.rows // TRITS_PER_BYTE, weight.cols))
-    raise ModelFileError(f"trits in the layout {weight.layout} cannot be decoded here")
+        return unpack_rows(flat.reshape(-1, weight.cols))
+    return decode_trits(flat, weight.layout, weight.rows, weight.cols)
 
 
-def decode_floats(weight: FloatWeight) -> Float32[np.ndarray, "out in"]:
-    """The floats of a matrix, in single precision.
+def floats_of(weight: FloatWeight) -> np.ndarray:
+    """The floats (out, in) float32 of a matrix."""
+    return decode_floats(weight.data.reshape(-1).view(np.uint8), weight.layout, weight.rows, weight.cols)
+
+
+def float_pieces(weight: FloatWeight, layout: FloatLayout) -> Iterator[np.ndarray]:
+    """The bytes of a matrix in another layout, some rows at a time; the very bytes where it is the same.
 
     Raises:
-        ModelFileError: the bytes are of a layout that is not known.
+        ModelFileError: a value is beyond the reach of the layout, or a row is not a whole number of blocks.
     """
-    data = np.ascontiguousarray(weight.data).reshape(-1).view(np.uint8)
-    values: Float32[np.ndarray, ...]
-    if weight.layout == "f32":
-        values = data.view("<f4").astype(np.float32, copy=False)
-    elif weight.layout == "f16":
-        values = data.view("<f2").astype(np.float32)
-    elif weight.layout == "bf16":
-        values = (data.view("<u2").astype(np.uint32) << 16).view(np.float32)
-    elif weight.layout == "q8_0":
-        blocks = data.reshape(-1, Q8_0_BYTES)
-        scales = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
-        values = blocks[:, 2:].view(np.int8).astype(np.float32) * scales
-    else:
-        raise ModelFileError(f"floats in the layout {weight.layout} cannot be decoded here")
-    return values.reshape(weight.rows, weight.cols)
+    lines = weight.data.reshape(-1).view(np.uint8).reshape(weight.rows, -1)
+    for start in range(0, weight.rows, rows_at_once(weight.cols)):
+        piece = lines[start : start + rows_at_once(weight.cols)]
+        if weight.layout == layout:
+            yield piece
+        else:
+            yield encode_floats(decode_floats(piece, weight.layout, len(piece), weight.cols), layout)
+
+
+def check_codes(weights: ModelWeights) -> None:
+    """Look at every byte of the ternary matrices.
+
+    Raises:
+        ModelFileError: one of them stands for no trit; names the block and the layer.
+    """
+    for layer, block in enumerate(weights.blocks):
+        for name, weight in block.linear.items():
+            if not isinstance(weight, TernaryWeight) or weight.layout == "tq1_0":  # there every byte is five trits
+                continue
+            flat = weight.data.reshape(-1)
+            if weight.layout == "trits":
+                wrong = flat.size and (flat.min() < -1 or flat.max() > 1)
+            else:
+                wrong = has_code_3(flat.reshape(-1, 66)[:, :64] if weight.layout == "tq2_0" else flat)
+            if wrong:
+                raise ModelFileError(
+                    f"block {layer}, layer {name} should hold trits alone, found a code that is none",
+                    "the file is corrupt: copy or export it again",
+                )
