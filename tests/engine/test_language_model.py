@@ -147,12 +147,12 @@ def test_log_probabilities_are_those_of_the_logits(core: ReferenceCore) -> None:
 
 def test_memory_is_what_was_asked_for(core: ReferenceCore) -> None:
     for kv_dtype in ("float16", "int8"):
-        size = block_bytes(core.shape, kv_dtype)  # type: ignore[arg-type]
-        assert core.new_pool(3, kv_dtype).block_bytes == size  # type: ignore[arg-type]
-        assert blocks_for(core.shape, kv_dtype, 10 * size + 1) == 10  # type: ignore[arg-type]
-        assert blocks_for(core.shape, kv_dtype, None) >= 5  # type: ignore[arg-type]
+        size = block_bytes(core.shape, kv_dtype)
+        assert core.new_pool(3, kv_dtype).block_bytes == size
+        assert blocks_for(core.shape, kv_dtype, 10 * size + 1) == 10
+        assert blocks_for(core.shape, kv_dtype, None) >= 5
         with pytest.raises(ConfigError, match="positions take"):
-            blocks_for(core.shape, kv_dtype, size - 1)  # type: ignore[arg-type]
+            blocks_for(core.shape, kv_dtype, size - 1)
     with pytest.raises(ConfigError, match="speculate"):
         engine(core, speculate=-1)
     for ids in ([], [400], [1] * 161):

@@ -10,7 +10,6 @@ from tritcoder.engine.reference import ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
 
-
 KERNEL_VARIABLE = "TRITCODER_KERNEL"
 
 
@@ -31,9 +30,21 @@ class Core(Protocol):
     """See docs/engine.md, "The engine's core"."""
 
     shape: ModelConfig
-    kernel: str
-    threads: int
-    forward: Callable[..., None]
+
+    @property
+    def kernel(self) -> str:
+        """What computes."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many of them, the caller's included."""
+        ...
+
+    @property
+    def forward(self) -> Callable[..., None]:
+        """Read runs of tokens."""
+        ...
 
     def new_pool(self, n_blocks: int, kv_dtype: Any = "float16") -> Any:
         """Memory for keys and values."""

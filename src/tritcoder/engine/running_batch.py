@@ -119,6 +119,11 @@ class RunningBatch:
             elif sequence in self.waiting:
                 self.waiting.remove(sequence)
 
+    def cancel_all(self) -> None:
+        """Let every sequence leave."""
+        for sequence in [*self.waiting, *self.running]:
+            self.cancel(sequence)
+
     @property
     def idle(self) -> bool:
         """Whether nobody waits or writes."""

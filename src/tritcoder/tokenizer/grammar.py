@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class GrammarConstraint:
     """One answer's place in its grammar."""
 
-    def __init__(self, matcher: "llguidance.LLMatcher", n_tokens: int, end_id: int) -> None:
-        self._matcher, self._n_tokens, self._end_id = matcher, n_tokens, end_id
+    def __init__(self, matcher: "llguidance.LLMatcher", n_tokens: int, end_id: int, kind: str) -> None:
+        self._matcher, self._n_tokens, self._end_id, self._kind = matcher, n_tokens, end_id, kind
         self._require_sound()
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
@@ -46,7 +46,7 @@ class GrammarConstraint:
 
     def _require_sound(self) -> None:
         if self._matcher.is_error():
-            raise AskedWronglyError(f"the grammar cannot be kept to: {self._matcher.get_error()}")
+            raise AskedWronglyError(f"the {self._kind} cannot be kept to: {self._matcher.get_error()}")
 
 
 def constraint_of(tokenizer: Tokenizer, sampling: Sampling) -> GrammarConstraint | None:
@@ -66,15 +66,15 @@ def constraint_of(tokenizer: Tokenizer, sampling: Sampling) -> GrammarConstraint
         ) from None
     try:
         if sampling.json_schema:
-            text = LLMatcher.grammar_from_json_schema(sampling.json_schema)
+            kind, text = "JSON schema", LLMatcher.grammar_from_json_schema(sampling.json_schema)
         elif sampling.regex:
-            text = LLMatcher.grammar_from_regex(sampling.regex)
+            kind, text = "regular expression", LLMatcher.grammar_from_regex(sampling.regex)
         else:
-            text = LLMatcher.grammar_from_lark(sampling.grammar)
+            kind, text = "grammar", LLMatcher.grammar_from_lark(sampling.grammar)
     except ValueError as error:
         raise AskedWronglyError(f"the JSON schema cannot be read: {error}") from None
     matcher = LLMatcher(_vocabulary(tokenizer), text, log_level=0)
-    return GrammarConstraint(matcher, tokenizer.vocab_size, tokenizer.end_id)
+    return GrammarConstraint(matcher, tokenizer.vocab_size, tokenizer.end_id, kind)
 
 
 class _Words:
