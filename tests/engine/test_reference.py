@@ -94,7 +94,7 @@ def test_the_core_agrees_with_the_network(shape: ModelConfig) -> None:
 
 @pytest.mark.parametrize("kv_dtype", ["float16", "int8"])
 @pytest.mark.parametrize("wanted", [SMALL, twin(SMALL)], ids=["ternary", "twin"])
-def test_logits_do_not_depend_on_how_a_text_is_cut_or_what_runs_beside_it(wanted: ModelConfig, kv_dtype: str) -> None:
+def test_logits_do_not_depend_on_how_a_text_is_cut_or_what_runs_beside_it(wanted: ModelConfig, kv_dtype: Any) -> None:
     core = ReferenceCore(random_weights(wanted))
     ids = np.random.default_rng(4).integers(0, SMALL.vocab_size, 45).tolist()
     whole = read(core, ids, kv_dtype)
@@ -193,9 +193,8 @@ def test_layouts_of_floats() -> None:
     for layout, data in layouts.items():
         weight = FloatWeight(2, 32, layout, data.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         np.testing.assert_array_equal(floats_of(weight), values)
-    block = np.concatenate(
-        [np.array([0.5], np.float16).view(np.uint8), np.arange(-16, 16, dtype=np.int8).view(np.uint8)]
-    )
+    levels = np.arange(-16, 16, dtype=np.int8).view(np.uint8)
+    block = np.concatenate([np.array([0.5], np.float16).view(np.uint8), levels])
     np.testing.assert_array_equal(floats_of(FloatWeight(1, 32, "q8_0", block))[0], np.arange(-16, 16) * 0.5)
 
 

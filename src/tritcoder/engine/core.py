@@ -6,12 +6,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
-from tritcoder.engine.reference import ReferenceCore
+from tritcoder.engine.reference import KERNEL_VARIABLE, ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
-
-KERNEL_VARIABLE = "TRITCODER_KERNEL"
-
 
 class Pool(Protocol):
     """Memory for keys and values, in blocks."""

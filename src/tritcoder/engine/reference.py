@@ -17,6 +17,9 @@ from tritcoder.ternary.decoding import floats_of, trits_of
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
 
+KERNEL_VARIABLE = "TRITCODER_KERNEL"
+"""Names the kernel, unless the caller does; `numpy` is this core."""
+
 BLOCK_POSITIONS = 32
 """Positions of all layers whose keys and values lie in one block."""
 
