@@ -6,7 +6,7 @@ Axes: B sequences of a batch, V vocabulary.
 import codecs
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from tritcoder.errors import ModelFileError, PromptError
-from tritcoder.protocols import Decoding, LanguageModel, OnText
+from tritcoder.protocols import Constraint, Decoding, LanguageModel, OnText, RunningModel, Writing
 from tritcoder.records import Completion, FinishReason, Likelihood, Prompt, Sampling, TokenScore
 from tritcoder.tokenizer.bpe import Tokenizer
+from tritcoder.tokenizer.grammar import constraint_of
 from tritcoder.tokenizer.template import answer_ids, prompt_ids
 
 DEFAULT_BATCH = 32
@@ -103,29 +104,76 @@ class TextModel:
         Raises:
             PromptError: a prompt is empty.
         """
-        stream = iter(prompts)
-        while batch := list(islice(stream, self.batch_size)):
-            yield from self._generate_batch(batch, sampling, on_text)
+        for completion in self._write(iter(prompts), sampling, on_text):
+            if completion is not None:
+                yield completion
 
-    def _generate_batch(
-        self, prompts: list[Prompt], sampling: Sampling, on_text: OnText | None
-    ) -> Iterator[Completion]:
-        began = time.monotonic()
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Generator[str, None, Completion]:
+        """The answer to one prompt, piece by piece; closing the iterator cancels it.
+
+        Raises:
+            PromptError: the prompt is empty.
+        """
+        pieces: list[str] = []
+        found: Completion | None = None
+        for completion in self._write(iter([prompt]), sampling, lambda _, piece: pieces.append(piece)):
+            found = completion or found
+            yield from pieces
+            pieces.clear()
+        assert found is not None
+        return found
+
+    def _write(
+        self, prompts: Iterator[Prompt], sampling: Sampling, on_text: OnText | None
+    ) -> Iterator[Completion | None]:
+        """Completions as they end, and None after each step of the model."""
+        if isinstance(self.model, RunningModel):
+            yield from self._write_running(self.model, prompts, sampling, on_text)
+            return
+        while batch := list(islice(prompts, self.batch_size)):
+            yield from self._write_batch(batch, sampling, on_text)
+
+    def _writer(self, prompt: Prompt, sampling: Sampling, began: float, on_text: OnText | None) -> "_Writer":
         limit = self.model.max_seq_len - min(sampling.max_tokens, self.model.max_seq_len // 2)
-        ids = [prompt_ids(self.tokenizer, prompt, limit) for prompt in prompts]
-        decoding = self.model.start(ids)
-        writers = [
-            _Writer(
-                prompt,
-                len(own),
-                _with_stops(sampling, prompt),
-                self.tokenizer,
-                self.model.max_seq_len,
-                began,
-                on_text,
-            )
-            for prompt, own in zip(prompts, ids, strict=True)
-        ]
+        ids = prompt_ids(self.tokenizer, prompt, limit)
+        own = _with_stops(sampling, prompt)
+        return _Writer(prompt, ids, own, self.tokenizer, self.model.max_seq_len, began, on_text)
+
+    def _write_running(
+        self, model: RunningModel, prompts: Iterator[Prompt], sampling: Sampling, on_text: OnText | None
+    ) -> Iterator[Completion | None]:
+        """In the model's running batch: the next prompt joins as soon as an answer ends."""
+        tokenizer, mine = self.tokenizer, dict[_Writer, Writing]()
+        try:
+            while True:
+                for prompt in islice(prompts, self.batch_size - len(mine)):
+                    writer = self._writer(prompt, sampling, time.monotonic(), on_text)
+                    mine[writer] = model.submit(
+                        writer.ids,
+                        writer.sampling,
+                        writer.random,
+                        n_tokens=tokenizer.vocab_size,
+                        end_id=tokenizer.end_id,
+                        constraint=writer.constraint,
+                    )
+                if not mine:
+                    return
+                model.step()
+                for writer in _done(mine):
+                    model.cancel(mine.pop(writer))
+                    yield writer.completion(self.name)
+                yield None
+        finally:
+            for writing in mine.values():
+                model.cancel(writing)
+
+    def _write_batch(
+        self, prompts: list[Prompt], sampling: Sampling, on_text: OnText | None
+    ) -> Iterator[Completion | None]:
+        """Batch by batch, token by token: the plain way, which the running batch is held to."""
+        began = time.monotonic()
+        writers = [self._writer(prompt, sampling, began, on_text) for prompt in prompts]
+        decoding = self.model.start([writer.ids for writer in writers])
         while writers:
             alive, done, chosen = _advance(writers, decoding)
             yield from (writer.completion(self.name) for writer in done)
@@ -134,6 +182,7 @@ class TextModel:
             writers = [writers[row] for row in alive]
             if writers:
                 decoding.append(np.array([chosen[row] for row in alive], dtype=np.int64))
+            yield None
 
     def likelihoods(self, pairs: Iterable[tuple[Prompt, str]]) -> Iterator[Likelihood]:
         """How probable each answer is, given its prompt.
@@ -155,18 +204,21 @@ class TextModel:
                 yield Likelihood(nats, len(tail), len(data), len(text))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Writer:
     """One sequence of a batch: its random numbers, its text so far, and why it ends."""
 
     prompt: Prompt
-    n_prompt_tokens: int
+    ids: list[int]
     sampling: Sampling
     tokenizer: Tokenizer
     max_seq_len: int
     began: float
     on_text: OnText | None
     random: np.random.Generator = field(init=False)
+    constraint: Constraint | None = field(init=False)
+    n_prompt_tokens: int = field(init=False)
+    scores: list[TokenScore] = field(default_factory=list)
     text: str = ""
     n_tokens: int = 0
     shown: int = 0
@@ -177,7 +229,20 @@ class _Writer:
     def __post_init__(self) -> None:
         key = f"{self.sampling.seed}/{self.prompt.task_id}/{self.prompt.sample}".encode()
         self.random = np.random.default_rng(int.from_bytes(hashlib.sha256(key).digest()[:8], "little"))
+        self.constraint = constraint_of(self.tokenizer, self.sampling)
+        self.n_prompt_tokens = len(self.ids)
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def choose(self, logits: Float32[np.ndarray, "V"]) -> int:
+        """The next token, by the plain sampler."""
+        masked = logits if self.constraint is None else np.where(self.constraint.allowed(), logits, -np.inf)
+        token = next_token(masked, self.sampling, self.random, self.ids)
+        if self.constraint is not None:
+            self.constraint.accept(token)
+        if self.sampling.logprobs:
+            self.scores.append(token_score(logits, token, self.sampling.logprobs))
+        self.ids.append(token)
+        return token
 
     def write(self, token: int) -> None:
         """Take one token; sets `finish_reason` when it was the last."""
@@ -196,6 +261,11 @@ class _Writer:
             self.text += self.decoder.decode(b"", final=True)
             return self._finish("length")
         return self._show(len(self.text) - self._undecided())
+
+    def cancel(self) -> None:
+        """End here, because somebody else took the sequence out of the batch."""
+        self.text += self.decoder.decode(b"", final=True)
+        self._finish("cancelled")
 
     def _finish(self, reason: FinishReason) -> None:
         self.finish_reason = reason
@@ -233,6 +303,7 @@ class _Writer:
             first_token_s=self.first_token_s,
             seconds=time.monotonic() - self.began,
             model=model,
+            scores=tuple(self.scores[: self.n_tokens]),
         )
 
 
@@ -244,12 +315,30 @@ def _with_stops(sampling: Sampling, prompt: Prompt) -> Sampling:
 def _advance(writers: list[_Writer], decoding: Decoding) -> tuple[list[int], list[_Writer], list[int]]:
     """Draw one token for each sequence: rows that go on, writers that are done, the tokens drawn."""
     logits = decoding.logits[:, : writers[0].tokenizer.vocab_size]  # a model may have rows that stand for no token
-    chosen = [next_token(logits[row], writer.sampling, writer.random) for row, writer in enumerate(writers)]
+    chosen = [writer.choose(logits[row]) for row, writer in enumerate(writers)]
     for writer, token in zip(writers, chosen, strict=True):
         writer.write(token)
     alive = [row for row, writer in enumerate(writers) if writer.finish_reason is None]
     done = [writer for writer in writers if writer.finish_reason is not None]
     return alive, done, chosen
+
+
+def _done(mine: dict[_Writer, Writing]) -> list[_Writer]:
+    """Take the new tokens of each sequence; those that need no more."""
+    done = []
+    for writer, writing in mine.items():
+        ended = writing.ended  # asked first: another thread may bring it to its end meanwhile
+        tokens, scores = writing.take()
+        writer.scores += scores
+        for token in tokens:
+            writer.write(token)
+            if writer.finish_reason is not None:
+                break
+        if ended and writer.finish_reason is None:
+            writer.cancel()
+        if writer.finish_reason is not None:
+            done.append(writer)
+    return done
 
 
 def require_prompt(text: str) -> str:

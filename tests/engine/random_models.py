@@ -14,13 +14,15 @@ SMALL = ModelConfig(vocab_size=301, n_layers=2, n_kv_heads=2, hidden_dim=256, ma
 
 
 def float_weight(values: np.ndarray) -> FloatWeight:
-    return FloatWeight(*values.shape, "f32", np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8))
+    rows, cols = values.shape
+    return FloatWeight(rows, cols, "f32", np.ascontiguousarray(values, np.float32).reshape(-1).view(np.uint8))
 
 
 def ternary_weight(values: np.ndarray, layout: str = "trits") -> TernaryWeight:
     trits, scale = absmean_ternary(values)
     data = pack_rows(trits) if layout == "rows4" else trits
-    return TernaryWeight(*values.shape, layout, data, scale)  # type: ignore[arg-type]
+    rows, cols = values.shape
+    return TernaryWeight(rows, cols, layout, data, scale)  # type: ignore[arg-type]
 
 
 def linear_shapes(shape: ModelConfig) -> dict[str, tuple[int, int]]:

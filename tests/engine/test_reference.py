@@ -1,6 +1,7 @@
 """The numpy core: its sums by hand, its layouts, and its logits beside those of the torch network."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from random_models import SMALL, random_weights, ternary_weight, twin
 
 from tritcoder.engine import arithmetic
+from tritcoder.engine.core import Core
 from tritcoder.engine.reference import BLOCK_POSITIONS, ReferenceCore
 from tritcoder.model.layers import BitLinear
 from tritcoder.model.transformer import Transformer
@@ -21,22 +23,22 @@ TWIN_TOLERANCE = 2e-2
 """The cache holds halves."""
 
 
-def read(core: ReferenceCore, ids: list[int], kv_dtype: str = "float16", chunk: int = 1000) -> np.ndarray:
+def read(core: Core, ids: list[int], kv_dtype: str = "float16", chunk: int = 1000) -> np.ndarray:
     """Logits after every token."""
-    pool = core.new_pool(-(-len(ids) // BLOCK_POSITIONS), kv_dtype)  # type: ignore[arg-type]
+    pool = core.new_pool(-(-len(ids) // BLOCK_POSITIONS), kv_dtype)
     table = np.arange(pool.n_blocks, dtype=np.int32)[::-1].copy()[None]
     found = []
     for start in range(0, len(ids), chunk):
         piece = np.array(ids[start : start + chunk], np.int32)
         logits = np.empty((len(piece), core.shape.vocab_size), np.float32)
-        ints = [np.array([value], np.int32) for value in (len(piece), start)]
-        core.forward(pool, piece, *ints, table, np.arange(len(piece), dtype=np.int32), logits)
+        count, first = (np.array([value], np.int32) for value in (len(piece), start))
+        core.forward(pool, piece, count, first, table, np.arange(len(piece), dtype=np.int32), logits)
         found.append(logits)
     return np.concatenate(found)
 
 
 def torch_logits(weights: ModelWeights, ids: list[int]) -> np.ndarray:
-    model = Transformer(weights.shape)
+    model: Any = Transformer(weights.shape)
     with torch.no_grad():
         model.embedding.weight.copy_(torch.from_numpy(floats_of(weights.embedding).copy()))
         model.norm.weight.copy_(torch.from_numpy(weights.norm))
@@ -57,7 +59,8 @@ def torch_logits(weights: ModelWeights, ids: list[int]) -> np.ndarray:
             ):
                 module.weight.copy_(torch.from_numpy(vector))
     with torch.inference_mode():
-        return model.eval()(torch.tensor([ids]))[0].numpy()
+        logits: np.ndarray = model.eval()(torch.tensor([ids]))[0].numpy()
+        return logits
 
 
 def divergence(logits: np.ndarray, others: np.ndarray) -> float:
@@ -91,14 +94,14 @@ def test_the_core_agrees_with_the_network(shape: ModelConfig) -> None:
 
 @pytest.mark.parametrize("kv_dtype", ["float16", "int8"])
 @pytest.mark.parametrize("wanted", [SMALL, twin(SMALL)], ids=["ternary", "twin"])
-def test_logits_do_not_depend_on_how_a_text_is_cut_or_what_runs_beside_it(wanted: ModelConfig, kv_dtype: str) -> None:
+def test_logits_do_not_depend_on_how_a_text_is_cut_or_what_runs_beside_it(wanted: ModelConfig, kv_dtype: Any) -> None:
     core = ReferenceCore(random_weights(wanted))
     ids = np.random.default_rng(4).integers(0, SMALL.vocab_size, 45).tolist()
     whole = read(core, ids, kv_dtype)
     for chunk in (1, 7, 32):
         np.testing.assert_array_equal(read(core, ids, kv_dtype, chunk), whole)
     other = ids[::-1]
-    pool = core.new_pool(6, kv_dtype)  # type: ignore[arg-type]
+    pool = core.new_pool(6, kv_dtype)
     tables = np.array([[4, 1], [0, 5]], np.int32)
     logits = np.empty((2, SMALL.vocab_size), np.float32)
     core.forward(
@@ -147,7 +150,7 @@ def test_exp_is_close_to_exp() -> None:
     x = np.linspace(-87, 88, 20001).astype(np.float32)
     np.testing.assert_allclose(arithmetic.exp(x), np.exp(x.astype(np.float64)), rtol=3e-7)
     assert arithmetic.exp(x).dtype == np.float32
-    assert arithmetic.exp(np.float32([0.0]))[0] == 1
+    assert arithmetic.exp(np.array([0.0], np.float32))[0] == 1
 
 
 def test_attention_adds_in_its_order() -> None:
@@ -182,7 +185,7 @@ def test_large_sums_of_whole_numbers_are_exact() -> None:
 
 def test_layouts_of_floats() -> None:
     values = np.array([[1.5, -2.0] * 16, [0.25, 96.0] * 16], np.float32)
-    layouts = {
+    layouts: dict[str, np.ndarray] = {
         "f32": values,
         "f16": values.astype(np.float16),
         "bf16": (values.view(np.uint32) >> 16).astype(np.uint16),
@@ -190,7 +193,8 @@ def test_layouts_of_floats() -> None:
     for layout, data in layouts.items():
         weight = FloatWeight(2, 32, layout, data.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         np.testing.assert_array_equal(floats_of(weight), values)
-    block = np.concatenate([np.float16([0.5]).view(np.uint8), np.arange(-16, 16, dtype=np.int8).view(np.uint8)])
+    levels = np.arange(-16, 16, dtype=np.int8).view(np.uint8)
+    block = np.concatenate([np.array([0.5], np.float16).view(np.uint8), levels])
     np.testing.assert_array_equal(floats_of(FloatWeight(1, 32, "q8_0", block))[0], np.arange(-16, 16) * 0.5)
 
 

@@ -90,8 +90,8 @@ def alone(ids: list[int], sampling: Sampling, seed: int, shape: ModelConfig = SH
     scores: list[TokenScore] = []
     piece, start = ids, 0
     while True:
-        ints = [np.array([value], np.int32) for value in (len(piece), start)]
-        core.forward(pool, np.array(piece, np.int32), *ints, table, np.array([len(piece) - 1], np.int32), logits)
+        count, first, row = (np.array([value], np.int32) for value in (len(piece), start, len(piece) - 1))
+        core.forward(pool, np.array(piece, np.int32), count, first, table, row, logits)
         start += len(piece)
         own = logits[0, :N_TOKENS]
         token = next_token(own, sampling, random, ids + written)
@@ -131,7 +131,7 @@ def ids_of(prompt: tuple[int, list[int]]) -> list[int]:
 def test_tokens_depend_on_the_request_alone_and_no_block_is_lost(
     requests: list[Any], steps: list[tuple[str, int]], n_blocks: int, max_running: int, speculate: int, chunk: int
 ) -> None:
-    batch = RunningBatch(FakeCore(), n_blocks, max_running=max_running, speculate=speculate, chunk=chunk)  # type: ignore[arg-type]
+    batch = RunningBatch(FakeCore(), n_blocks, max_running=max_running, speculate=speculate, chunk=chunk)
     waiting, joined = list(requests), []
     cancelled: set[int] = set()
 
@@ -187,7 +187,7 @@ FEW = Sampling(temperature=0, max_tokens=3)
 
 def test_many_samples_of_one_prompt_read_it_once() -> None:
     core = FakeCore()
-    batch = RunningBatch(core, 60)  # type: ignore[arg-type]
+    batch = RunningBatch(core, 60)
     write(batch, *[(LONG, Sampling(temperature=1, max_tokens=2))] * 8)
     assert core.n_read == len(LONG) + 7 + 8
     assert batch.n_tokens_shared == 7 * (len(LONG) - 1)
@@ -195,7 +195,7 @@ def test_many_samples_of_one_prompt_read_it_once() -> None:
 
 def test_a_chat_and_an_edit_read_only_what_is_new() -> None:
     core = FakeCore()
-    batch = RunningBatch(core, 60)  # type: ignore[arg-type]
+    batch = RunningBatch(core, 60)
     (answer,) = write(batch, (LONG, FEW))
     core.n_read = 0
     write(batch, ([*LONG, *answer, 5, 6], FEW))
@@ -207,7 +207,7 @@ def test_a_chat_and_an_edit_read_only_what_is_new() -> None:
 
 def test_memory_that_is_forgotten_is_read_again() -> None:
     core = FakeCore()
-    batch = RunningBatch(core, 4)  # type: ignore[arg-type]
+    batch = RunningBatch(core, 4)
     first = write(batch, (LONG, FEW))
     write(batch, (LONG[::-1], FEW))
     core.n_read = 0
@@ -216,7 +216,7 @@ def test_memory_that_is_forgotten_is_read_again() -> None:
 
 
 def test_a_long_prompt_does_not_stop_the_others() -> None:
-    batch = RunningBatch(FakeCore(), 30, chunk=16)  # type: ignore[arg-type]
+    batch = RunningBatch(FakeCore(), 30, chunk=16)
     random = np.random.default_rng(0)
     short = batch.submit([1, 2], Sampling(max_tokens=50), random, n_tokens=N_TOKENS, end_id=-1)
     batch.step()
@@ -227,7 +227,7 @@ def test_a_long_prompt_does_not_stop_the_others() -> None:
 
 
 def test_who_came_first_is_served_first() -> None:
-    batch = RunningBatch(FakeCore(), 30, max_running=1)  # type: ignore[arg-type]
+    batch = RunningBatch(FakeCore(), 30, max_running=1)
     random = np.random.default_rng(0)
     many = [batch.submit([1, n], FEW, random, n_tokens=N_TOKENS, end_id=-1) for n in range(1, 4)]
     ended: list[RunningSequence] = []
@@ -242,7 +242,7 @@ def test_who_came_first_is_served_first() -> None:
     [([], 3, "1 to 199 tokens"), ([1] * 200, 3, "1 to 199 tokens"), ([48], 3, "below 48"), ([1] * 60, 30, "memory")],
 )
 def test_what_can_never_fit_is_refused(ids: list[int], max_tokens: int, sentence: str) -> None:
-    batch = RunningBatch(FakeCore(), 2)  # type: ignore[arg-type]
+    batch = RunningBatch(FakeCore(), 2)
     with pytest.raises(PromptError, match=sentence):
         batch.submit(ids, Sampling(max_tokens=max_tokens), np.random.default_rng(0), n_tokens=9, end_id=0)
 
@@ -258,7 +258,7 @@ def test_speculation_reads_fewer_times_and_writes_the_same() -> None:
             logits[np.arange(len(rows)), tokens[rows] % 10 + 1] = 6
 
     for sampling in (Sampling(temperature=0, max_tokens=60), Sampling(temperature=0.7, max_tokens=60)):
-        plain, quick = RunningBatch(Echo(), 30), RunningBatch(Echo(), 30, speculate=4)  # type: ignore[arg-type]
+        plain, quick = RunningBatch(Echo(), 30), RunningBatch(Echo(), 30, speculate=4)
         assert write(plain, ([1, 2, 3], sampling)) == write(quick, ([1, 2, 3], sampling))
         assert plain.n_steps == 60
         assert quick.n_accepted > 10
@@ -278,8 +278,8 @@ def test_the_real_core_in_any_company() -> None:
     """With numbers instead of digests: batches, chunks, sharing and speculation over the numpy core."""
     core = ReferenceCore(random_weights(SMALL))
     base = np.random.default_rng(2).integers(1, 300, 40).tolist()
-    requests = [(base, Sampling(temperature=0, max_tokens=12)), (base + [7], Sampling(temperature=1, max_tokens=9))]
-    requests += [(base[:35] + [3], Sampling(temperature=0.5, max_tokens=8))]
+    requests = [(base, Sampling(temperature=0, max_tokens=12)), ([*base, 7], Sampling(temperature=1, max_tokens=9))]
+    requests += [([*base[:35], 3], Sampling(temperature=0.5, max_tokens=8))]
 
     def run(batch: RunningBatch, some: list[Any]) -> list[list[int]]:
         found = [batch.submit(i, s, np.random.default_rng(4), n_tokens=301, end_id=0) for i, s in some]
@@ -288,8 +288,8 @@ def test_the_real_core_in_any_company() -> None:
         return [one.take()[0] for one in found]
 
     for kv_dtype in ("float16", "int8"):
-        wanted = [run(RunningBatch(core, 5, kv_dtype), [one])[0] for one in requests]  # type: ignore[arg-type]
-        together = RunningBatch(core, 6, kv_dtype, chunk=20, speculate=3)  # type: ignore[arg-type]
+        wanted = [run(RunningBatch(core, 5, kv_dtype), [one])[0] for one in requests]
+        together = RunningBatch(core, 6, kv_dtype, chunk=20, speculate=3)
         assert run(together, requests) == wanted
         assert run(together, requests[::-1]) == wanted[::-1]
 
@@ -323,7 +323,7 @@ MOST_OVERHEAD_S = 400e-6
 
 
 def test_a_step_of_one_sequence_costs_little() -> None:
-    batch = RunningBatch(Instant(ModelConfig(vocab_size=16384, max_seq_len=2048)), 64)  # type: ignore[arg-type]
+    batch = RunningBatch(Instant(ModelConfig(vocab_size=16384, max_seq_len=2048)), 64)
     sequence = batch.submit(
         [1], Sampling(temperature=0, max_tokens=2000), np.random.default_rng(0), n_tokens=16384, end_id=0
     )

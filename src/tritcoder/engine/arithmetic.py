@@ -3,6 +3,8 @@
 Axes: T tokens, D width, H heads, K head width, S positions.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float32
 
@@ -20,7 +22,8 @@ def halved(lanes: Float32[np.ndarray, "*B 16"]) -> Float32[np.ndarray, "*B"]:
     """The sum of sixteen: upper half on lower half, four times."""
     for half in (8, 4, 2, 1):
         lanes = lanes[..., :half] + lanes[..., half : 2 * half]
-    return lanes[..., 0]
+    total: Float32[np.ndarray, "*B"] = lanes[..., 0]
+    return total
 
 
 def _filled_up(x: np.ndarray, multiple: int) -> np.ndarray:
@@ -49,24 +52,28 @@ def exp(x: Float32[np.ndarray, "*B"]) -> Float32[np.ndarray, "*B"]:
         p = p * r + coefficient
     p = ((p * (r * r)) + r) + _F(1)
     power: Float32[np.ndarray, "*B"] = ((n.astype(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
-    return p * power
+    product: Float32[np.ndarray, "*B"] = p * power
+    return product
 
 
 def silu(gate: Float32[np.ndarray, "*B"]) -> Float32[np.ndarray, "*B"]:
-    """G / (1 + exp(-g))."""
-    return gate / (_F(1) + exp(-gate))
+    """The gate times its sigmoid: g / (1 + exp(-g))."""
+    found: Float32[np.ndarray, "*B"] = gate / (_F(1) + exp(-gate))
+    return found
 
 
 def relu2(gate: Float32[np.ndarray, "*B"]) -> Float32[np.ndarray, "*B"]:
     """max(g, 0)^2."""
     positive = np.maximum(gate, _F(0))
-    return positive * positive
+    square: Float32[np.ndarray, "*B"] = positive * positive
+    return square
 
 
 def norm(x: Float32[np.ndarray, "T D"], weight: Float32[np.ndarray, "D"], eps: np.float32) -> np.ndarray:
     """Each row over the root of its mean square, times the weights."""
     r = _F(1) / np.sqrt(sum16(x * x) / _F(x.shape[-1]) + eps)
-    return (x * r[:, None]) * weight
+    normed: np.ndarray = (x * r[:, None]) * weight
+    return normed
 
 
 def levels(x: Float32[np.ndarray, "*B D"]) -> tuple[Float32[np.ndarray, "*B D"], Float32[np.ndarray, "*B"]]:
@@ -77,8 +84,9 @@ def levels(x: Float32[np.ndarray, "*B D"]) -> tuple[Float32[np.ndarray, "*B D"],
 
 def exact_product(rows: Float32[np.ndarray, "T D"], matrix: np.ndarray, largest: int) -> Float32[np.ndarray, "T out"]:
     """`rows matrix^T` of whole numbers, exact and then rounded once; `largest` bounds one product."""
-    wide = np.float32 if largest * rows.shape[-1] <= 2**24 else np.float64
-    product: Float32[np.ndarray, "T out"] = (rows.astype(wide) @ matrix.astype(wide).T).astype(np.float32)
+    wide: Any = np.float32 if largest * rows.shape[-1] <= 2**24 else np.float64
+    exact = np.matmul(rows.astype(wide, copy=False), matrix.astype(wide, copy=False).T)
+    product: Float32[np.ndarray, "T out"] = exact.astype(np.float32, copy=False)
     return product
 
 
@@ -113,7 +121,8 @@ def attend(
     total = _total(e)
     weights = e if value_scales is None else e * value_scales[:, :, None]
     out = np.add.accumulate(weights[..., None] * values[:, :, None, :], axis=0)[-1] + _F(0)
-    return (out * (_F(1) / total)[..., None]).reshape(n_heads, width)
+    found: Float32[np.ndarray, "H K"] = (out * (_F(1) / total)[..., None]).reshape(n_heads, width)
+    return found
 
 
 def _scores(q: Float32[np.ndarray, "G R K"], keys: Float32[np.ndarray, "S G K"]) -> Float32[np.ndarray, "S G R"]:

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
-from tritcoder.engine.reference import ReferenceCore
+from tritcoder.engine.reference import KERNEL_VARIABLE, ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
-
-KERNEL_VARIABLE = "TRITCODER_KERNEL"
-
 
 class Pool(Protocol):
     """Memory for keys and values, in blocks."""
@@ -30,9 +27,21 @@ class Core(Protocol):
     """See docs/engine.md, "The engine's core"."""
 
     shape: ModelConfig
-    kernel: str
-    threads: int
-    forward: Callable[..., None]
+
+    @property
+    def kernel(self) -> str:
+        """What computes."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many of them, the caller's included."""
+        ...
+
+    @property
+    def forward(self) -> Callable[..., None]:
+        """Read runs of tokens."""
+        ...
 
     def new_pool(self, n_blocks: int, kv_dtype: Any = "float16") -> Any:
         """Memory for keys and values."""

@@ -57,6 +57,7 @@ class EngineDecoding:
         self._tables = np.arange(len(prompts) * width, dtype=np.int32).reshape(len(prompts), width)
         counts = np.array([len(prompt) for prompt in prompts], dtype=np.int32)
         self._lengths = np.zeros_like(counts)
+        self._logits: Float32[np.ndarray, "B V"]
         self._read(np.concatenate([np.array(prompt, dtype=np.int32) for prompt in prompts]), counts)
 
     @property

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from tritcoder import _native
-from tritcoder.engine.core import KERNEL_VARIABLE
+from tritcoder.engine.reference import KERNEL_VARIABLE as KERNEL_VARIABLE
 from tritcoder.engine.rope import rope_tables
 from tritcoder.errors import ConfigError, ModelFileError
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight

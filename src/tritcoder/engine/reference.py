@@ -17,6 +17,9 @@ from tritcoder.ternary.decoding import floats_of, trits_of
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
 
+KERNEL_VARIABLE = "TRITCODER_KERNEL"
+"""Names the kernel, unless the caller does; `numpy` is this core."""
+
 BLOCK_POSITIONS = 32
 """Positions of all layers whose keys and values lie in one block."""
 
@@ -79,6 +82,7 @@ class ReferenceCore:
         self.shape = weights.shape
         self._ternary = weights.shape.quantization == "ternary"
         self._embedding = floats_of(weights.embedding)
+        self._head_scale: np.ndarray | None
         self._head, self._head_scale = do.levels(self._embedding) if self._ternary else (self._embedding, None)
         self._blocks = weights.blocks
         self._linear = [{name: _linear(block.linear[name]) for name in LINEAR_NAMES} for block in weights.blocks]
@@ -154,7 +158,9 @@ class ReferenceCore:
         if self._head_scale is None:
             return do.float_product(h, self._head)
         levels, scale = do.levels(h)
-        return do.exact_product(levels, self._head, 128 * 128) * (scale[:, None] * self._head_scale)
+        exact = do.exact_product(levels, self._head, 128 * 128)
+        logits: Float32[np.ndarray, "M V"] = exact * (scale[:, None] * self._head_scale)
+        return logits
 
     def _check(
         self,

@@ -1,8 +1,8 @@
 """The running batch: sequences join, take turns and leave, one `forward` a step.
 
-Those that write get a token each step; of those whose prompts are being read the first ones get `CHUNK` tokens together.
-They wait in the order in which they came, until there is memory for their prompt. Where memory ends, the sequence that
-came last goes back to the head of the queue; what it had read is mostly still there when its turn comes again.
+Those that write get a token each step; of those whose prompts are being read the first ones get `CHUNK` tokens
+together. They wait in the order in which they came, until there is memory for their prompt. Where memory ends, the
+sequence that came last goes back to the head of the queue; most of what it had read is still there when it returns.
 
 A sequence's tokens depend on nothing of this: `forward` gives the same bits in any company (docs/engine.md).
 """
@@ -118,6 +118,11 @@ class RunningBatch:
                 self._leave(sequence)
             elif sequence in self.waiting:
                 self.waiting.remove(sequence)
+
+    def cancel_all(self) -> None:
+        """Let every sequence leave."""
+        for sequence in [*self.waiting, *self.running]:
+            self.cancel(sequence)
 
     @property
     def idle(self) -> bool:

@@ -14,9 +14,11 @@ from jaxtyping import Bool, Float32
 from tritcoder.records import Sampling, TokenScore
 
 try:
-    from tritcoder._native import sample as native_sample
+    from tritcoder import _native
 except ImportError:
     native_sample = None
+else:
+    native_sample = getattr(_native, "sample", None)
 
 
 def draw(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random.Generator) -> int:

@@ -1,7 +1,8 @@
 """Prompt lookup: what followed the last few tokens when they stood there before may follow again.
 
-Code repeats its names and lines. A proposal costs a few more rows of one step, and is kept only as far as it equals what
-the sampler draws, so that no text changes (Saxena 2023, "prompt lookup decoding"; Leviathan et al. 2022, arXiv:2211.17192).
+Code repeats its names and lines. A proposal costs a few more rows of one step, and is kept only as far as it equals
+what the sampler draws, so that no text changes (Saxena 2023, "prompt lookup decoding"; verifying: Leviathan et al.
+2022, arXiv:2211.17192).
 """
 
 from collections.abc import Sequence

@@ -99,16 +99,31 @@ class Tokenizer:
             ModelFileError: there is none, or it is not one that tritcoder wrote.
         """
         try:
-            tokenizer = cls(HFTokenizer.from_str(path.read_text(encoding="utf-8")))
-            tokenizer._require_lossless()
-            return tokenizer
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ModelFileError(f"no tokenizer at {path}", "give a directory that tritcoder wrote") from None
-        except ModelFileError:
-            raise
-        except Exception as error:  # the library raises bare Exception for a file it cannot parse
+        except (OSError, UnicodeDecodeError) as error:
             raise ModelFileError(
                 f"{path} is not a tokenizer ({error})", "it may be cut short: write it again"
+            ) from None
+        return cls.from_json(text, path)
+
+    @classmethod
+    def from_json(cls, text: str, where: Path) -> "Tokenizer":
+        """Make one of the text of a `tokenizer.json`; `where` names its file.
+
+        Raises:
+            ModelFileError: it is none that tritcoder wrote.
+        """
+        try:
+            tokenizer = cls(HFTokenizer.from_str(text))
+            tokenizer._require_lossless()
+            return tokenizer
+        except ModelFileError:
+            raise
+        except Exception as error:  # the library raises bare Exception for a text it cannot parse
+            raise ModelFileError(
+                f"{where} is not a tokenizer ({error})", "it may be cut short: write it again"
             ) from None
 
     def save(self, path: Path) -> None:
