@@ -91,7 +91,7 @@ class TritCoder:
         weights = read_model(place)
         return cls(
             weights,
-            _tokenizer_of(weights, place),
+            tokenizer_of(weights, place),
             threads=threads,
             kernel=kernel,
             cache_bytes=cache_bytes,
@@ -269,7 +269,7 @@ class TritCoder:
 
 
 def model_place(path: Path) -> Path:
-    """The file or the directory that holds the model.
+    """The file or the directory that holds the model of a run, an arm or a directory.
 
     Raises:
         ModelFileError: there is none.
@@ -282,12 +282,19 @@ def model_place(path: Path) -> Path:
     files = sorted(path.glob("*.gguf")) if path.is_dir() else []
     if len(files) == 1:
         return files[0]
-    state = "holds no model" if path.is_dir() else "does not exist"
-    raise ModelFileError(f"{path} {state}", "give a GGUF file, a model directory, or a run directory (runs/demo)")
+    state = "holds no model yet" if path.is_dir() else "does not exist"
+    raise ModelFileError(
+        f"{path} {state}",
+        "give a GGUF file, a model directory, a run directory (runs/demo), or a rival (naive:retrieval, hf:PATH)",
+    )
 
 
-def _tokenizer_of(weights: ModelWeights, place: Path) -> Tokenizer:
-    """From the model itself, or from the file beside it."""
+def tokenizer_of(weights: ModelWeights, place: Path) -> Tokenizer:
+    """The tokenizer in the model's own file, or in the one beside it.
+
+    Raises:
+        ModelFileError: there is none, or it is damaged.
+    """
     if weights.tokenizer_json is not None:
         return Tokenizer.from_json(weights.tokenizer_json, place)
     folder = place if place.is_dir() else place.parent

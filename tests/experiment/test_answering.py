@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tritcoder.coder import model_place
 from tritcoder.data.benchmarks import open_benchmark
 from tritcoder.errors import DatasetError, StorageError
 from tritcoder.experiment.benchmarking import Exam, measure
 from tritcoder.experiment.config import EvaluateConfig
 from tritcoder.experiment.measuring import file_name, write_answers
-from tritcoder.experiment.opening import model_directory
 from tritcoder.protocols import OnText
 from tritcoder.records import Completion, Prompt, Sampling
 from tritcoder.sandbox.jail import open_jail
@@ -137,7 +137,7 @@ def test_directory_called_like_an_arm_is_a_directory(
     (tmp_path / "ternary").mkdir()
     (tmp_path / "ternary" / "model").symlink_to(untrained)
     monkeypatch.chdir(tmp_path)
-    assert model_directory(Path("ternary")) == Path("ternary/model")
+    assert model_place(Path("ternary")) == Path("ternary/model")
     settings = EvaluateConfig(sampling=Sampling(max_tokens=2), workers=1)
     exam = Exam(open_benchmark("embedded", limit=1), "ternary", settings, open_jail)
     score = measure(exam, tmp_path / "measured", Silent())

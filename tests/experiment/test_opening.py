@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from tritcoder.baselines.naive import ConstantBaseline, RetrievalBaseline
+from tritcoder.coder import model_place
 from tritcoder.data.embedded import embedded_problems
 from tritcoder.errors import AskedWronglyError, ConfigError, EmptyCorpusError, ModelFileError
+from tritcoder.experiment.exporting import export
 from tritcoder.experiment.opening import (
     is_baseline,
-    model_directory,
     model_identity,
     open_generator,
     open_text_model,
@@ -23,24 +24,21 @@ from tritcoder.records import Prompt, Sampling
 def test_directory_run_and_arm_stand_for_their_model(tmp_path: Path, where: str) -> None:
     (tmp_path / where).mkdir(parents=True, exist_ok=True)
     (tmp_path / where / "config.json").write_text("{}")
-    assert model_directory(tmp_path) == tmp_path / where
+    assert model_place(tmp_path) == tmp_path / where
 
 
 def test_fine_tuned_model_comes_before_the_pretrained_one(tmp_path: Path) -> None:
     for where in ("ternary/base", "ternary/model", "twin/model"):
         (tmp_path / where).mkdir(parents=True)
         (tmp_path / where / "config.json").write_text("{}")
-    assert model_directory(tmp_path) == tmp_path / "ternary" / "model"
-    assert model_directory(tmp_path / "ternary") == tmp_path / "ternary" / "model"
-    assert model_directory(tmp_path / "twin") == tmp_path / "twin" / "model"
+    assert model_place(tmp_path) == tmp_path / "ternary" / "model"
+    assert model_place(tmp_path / "ternary") == tmp_path / "ternary" / "model"
+    assert model_place(tmp_path / "twin") == tmp_path / "twin" / "model"
 
 
-@pytest.mark.parametrize(
-    ("name", "told"), [("empty", "holds no model yet"), ("file", "is a file"), ("nothing", "does not exist")]
-)
+@pytest.mark.parametrize(("name", "told"), [("empty", "holds no model yet"), ("nothing", "does not exist")])
 def test_place_without_a_model_says_what_it_is(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
     with pytest.raises(ModelFileError, match=told) as caught:
         open_generator(str(tmp_path / name), [])
     assert str(tmp_path / name) in caught.value.message
@@ -125,3 +123,16 @@ def test_every_refusal_is_the_callers_to_mend() -> None:
     for spec in ("nowhere", "naive:x", "hf:"):
         with pytest.raises(AskedWronglyError):
             open_generator(spec, embedded_problems("train"))
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("This is no model, though it is long enough to be the head of one.")
+    with pytest.raises(ModelFileError, match=r"notes\.txt"):
+        open_generator(str(tmp_path / "notes.txt"), [])
+
+
+def test_a_gguf_file_answers_as_the_directory_it_was_made_of(model: Path, tmp_path: Path) -> None:
+    path = export(model, "gguf", embedding="f32", out=tmp_path / "model.gguf").path
+    asked, sampling = [Prompt("Add two numbers."), Prompt("Print n.")], Sampling(max_tokens=12, seed=3)
+    ours, theirs = (open_generator(str(place), []).generate(asked, sampling) for place in (path, model))
+    assert sorted(one.text for one in ours) == sorted(one.text for one in theirs)

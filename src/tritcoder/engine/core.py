@@ -53,6 +53,15 @@ class SlowCoreWarning(UserWarning):
     """The compiled core is not there."""
 
 
+def is_compiled() -> bool:
+    """Whether the compiled core is there."""
+    try:
+        import tritcoder.engine.native  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def open_core(weights: ModelWeights, threads: int | None = None, kernel: str | None = None) -> Core:
     """Make a model's weights ready to run.
 

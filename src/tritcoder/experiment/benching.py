@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tritcoder import errors
+from tritcoder.coder import model_place
 from tritcoder.data.apps import read_problems
 from tritcoder.data.config import ProblemsConfig
 from tritcoder.errors import AskedWronglyError, ModelFileError, TritcoderError, WorkFailedError
 from tritcoder.evaluate.efficiency import Plan, bytes_of, measure, peak_memory_bytes, read_bandwidth, timed
 from tritcoder.evaluate.energy import Matrix, modelled_arithmetic_energy
-from tritcoder.experiment.opening import is_baseline, model_directory, open_generator
+from tritcoder.experiment.opening import is_baseline, open_generator
 from tritcoder.protocols import Generator
 from tritcoder.provenance import signature
 from tritcoder.ternary.shape import ModelConfig
@@ -170,10 +171,10 @@ def _weights(model: str) -> list[Path]:
         place = Path(rest.partition("?")[0])
         if family != "hf" or not place.is_dir():
             return []
-    elif Path(model).is_file():
-        return [Path(model)]
     else:
-        place = model_directory(Path(model))
+        place = model_place(Path(model))
+        if place.is_file():
+            return [place]
     found = [path for path in sorted(place.iterdir()) if path.suffix in WEIGHTS]
     kinds = {path.suffix for path in found}  # a checkpoint may lie there in two forms: the first one counts
     chosen = next((kind for kind in WEIGHTS if kind in kinds), "")

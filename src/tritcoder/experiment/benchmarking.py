@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tritcoder.coder import model_place
 from tritcoder.config import plain
 from tritcoder.data.benchmarks import Benchmark
 from tritcoder.evaluate import score_file
@@ -14,7 +15,7 @@ from tritcoder.evaluate.samples import read_samples
 from tritcoder.evaluate.scoring import Standing
 from tritcoder.experiment.config import EvaluateConfig
 from tritcoder.experiment.measuring import deciding, file_name, kind_of, samples_path, spent_on, write_answers
-from tritcoder.experiment.opening import has_likelihoods, is_baseline, model_directory, model_identity, open_generator
+from tritcoder.experiment.opening import has_likelihoods, is_baseline, model_identity, open_generator
 from tritcoder.experiment.stage import Facts, Stage, StageCache, Watcher
 from tritcoder.protocols import Generator, LikelihoodModel
 from tritcoder.provenance import write_json
@@ -147,7 +148,7 @@ def _mark(exam: Exam, directory: Path, answered: Facts, watcher: Watcher) -> Fac
     score = score_file.evaluate(
         {problem.problem_id: problem for problem in benchmark.problems},
         read_samples(path),
-        model=exam.model if is_baseline(exam.model) else str(model_directory(Path(exam.model))),
+        model=exam.model if is_baseline(exam.model) else str(model_place(Path(exam.model))),
         kind=kind_of(exam.model),
         benchmark=benchmark.title,
         path=directory / "scores" / f"{name}.outcomes.jsonl",

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from tritcoder.coder import model_place
 from tritcoder.errors import AskedWronglyError
-from tritcoder.experiment.opening import model_directory
-from tritcoder.ternary.format import read_gguf, read_hugging_face, write_gguf, write_packed
+from tritcoder.ternary.format import read_model, write_gguf, write_packed
 from tritcoder.ternary.gguf_writing import EmbeddingChoice, LinearChoice
 from tritcoder.ternary.weights import ModelWeights
 
@@ -38,11 +38,9 @@ def read_weights(source: Path) -> tuple[ModelWeights, Path]:
     Raises:
         ModelFileError: there is no model, or it is damaged or of another kind.
     """
-    if source.suffix == ".gguf" or source.is_file():
-        return read_gguf(source), source
-    directory = model_directory(source)
-    weights = read_hugging_face(directory)
-    return replace(weights, name=(source if source.is_dir() else directory).resolve().name), directory
+    place = model_place(source)
+    weights = read_model(place)
+    return (weights if place.is_file() else replace(weights, name=source.resolve().name)), place
 
 
 def export(

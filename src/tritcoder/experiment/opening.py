@@ -1,52 +1,36 @@
-"""A model is named by one string: a run directory, a model directory, or a rival such as `naive:constant`."""
+"""A model is named by one string: a run, a model directory, a GGUF file, or a rival such as `naive:constant`."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from tritcoder.baselines.limits import DEFAULT_LIMITS, NOTHING, ServiceLimits, Spending
+from tritcoder.coder import model_place, tokenizer_of
 from tritcoder.config import fingerprint
-from tritcoder.errors import MissingExtraError, ModelFileError
+from tritcoder.engine.core import is_compiled, open_core
+from tritcoder.engine.language_model import EngineModel
 from tritcoder.generate import DEFAULT_BATCH, TextModel
 from tritcoder.protocols import Generator
 from tritcoder.records import Problem
+from tritcoder.ternary.format import read_model
 from tritcoder.tokenizer.bpe import Tokenizer
 
 
-def model_directory(path: Path) -> Path:
-    """Where the model of a run, an arm or a directory lies.
-
-    A run directory stands for its ternary model, after fine-tuning if there was one; so does an arm's folder.
-
-    Raises:
-        ModelFileError: there is no model.
-    """
-    for place in ("", "model", "base", "ternary/model", "ternary/base"):
-        if (path / place / "config.json").is_file():
-            return path / place
-    state = "holds no model yet" if path.is_dir() else "is a file" if path.exists() else "does not exist"
-    raise ModelFileError(
-        f"{path} {state}",
-        "give a run directory (runs/demo), a model directory, or a rival (naive:retrieval, hf:PATH)",
-    )
-
-
 def open_text_model(path: Path, name: str = "", batch_size: int = DEFAULT_BATCH) -> TextModel:
-    """Our own model, with torch.
+    """Our own model, in the engine; where that is not compiled, in torch; and where that is not there, in numpy.
 
     Raises:
         ModelFileError: there is none, or it is damaged or of another kind.
-        MissingExtraError: torch is not installed.
     """
-    directory = model_directory(path)
-    try:
+    place = model_place(path)
+    name = name or str(path)
+    if place.is_dir() and not is_compiled() and find_spec("torch"):
         from tritcoder.model.torch_model import TorchLanguageModel
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"running a model directory needs {error.name}, which is not installed",
-            "pip install 'tritcoder[train]'",
-        ) from None
-    model = TorchLanguageModel.load(directory, name or str(path))
-    return TextModel(model, Tokenizer.load(directory / "tokenizer.json"), batch_size)
+
+        model = TorchLanguageModel.load(place, name)
+        return TextModel(model, Tokenizer.load(place / "tokenizer.json"), batch_size)
+    weights = read_model(place)
+    return TextModel(EngineModel(open_core(weights), name), tokenizer_of(weights, place), batch_size)
 
 
 def model_identity(spec: str) -> str:
@@ -54,7 +38,7 @@ def model_identity(spec: str) -> str:
 
     Raises:
         ConfigError: there is no such naive rival.
-        ModelFileError: there is no such directory, or no model in it.
+        ModelFileError: there is no such file or directory, or no model in it.
     """
     if is_baseline(spec):
         from tritcoder.baselines.registry import NAMES, open_baseline
@@ -62,8 +46,8 @@ def model_identity(spec: str) -> str:
         if spec.startswith("naive:") and spec not in NAMES:
             open_baseline(spec, ())  # which names the nearest
         return spec
-    directory = model_directory(Path(spec))
-    files = sorted(path for path in directory.iterdir() if path.is_file())
+    place = model_place(Path(spec))
+    files = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.is_file())
     return fingerprint([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
@@ -87,8 +71,8 @@ def open_generator(
     """Whatever a model string names.
 
     Args:
-        spec: `runs/demo`, a model directory, `naive:constant`, `naive:retrieval`, `hf:PATH`, `gemini:NAME`,
-            `openai:NAME@URL`.
+        spec: `runs/demo`, a model directory, `model.gguf`, `naive:constant`, `naive:retrieval`, `hf:PATH`,
+            `gemini:NAME`, `openai:NAME@URL`.
         training_problems: what the naive rivals learn from.
         batch_size: answers that our own model writes at once.
         services: what a rival behind an API may use.
