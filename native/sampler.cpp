@@ -1,18 +1,17 @@
-// The sampler sorts only as many tokens as it may need: the likeliest few hundred first, all of them if those do not do.
-//
-// The sum over the whole vocabulary is taken in the order of the sorted values, as numpy's cumsum does, so it must be
-// sorted when top_k does not bound it; a radix sort of the values (not of their places) does that in a few passes.
+// The sum over the vocabulary is taken in the order of the sorted values, as numpy's cumsum does, so they must be sorted
+// when top_k does not bound it; a radix sort of the values (not of their places) does that in a few passes.
 #include "sampler.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <vector>
 
 namespace tritcoder {
 namespace {
+
+constexpr double UNSEEN = 38;  // exp(-38) < 2^-54
 
 // Ascending keys are descending floats.
 uint32_t key_of(float x) {
@@ -51,11 +50,13 @@ void radix_sort(std::vector<uint32_t>& keys, std::vector<uint32_t>& spare) {
 int sample(const float* logits, size_t n, double temperature, int top_k, double min_p, double top_p, double point) {
     thread_local std::vector<uint32_t> keys, spare;
     thread_local std::vector<double> cumulative;
-    keys.resize(n);
-    for (size_t i = 0; i < n; ++i) keys[i] = key_of(logits[i]);
-    size_t kept = n;
-    if (top_k > 0 && size_t(top_k) < n) {
-        kept = size_t(top_k);
+    // A weight below 2^-54 does not change a sum of 1 or more: its token needs no place in the order.
+    const double least = double(*std::max_element(logits, logits + n)) - UNSEEN * temperature;
+    keys.clear();
+    for (size_t i = 0; i < n; ++i)
+        if (double(logits[i]) >= least) keys.push_back(key_of(logits[i]));
+    if (top_k > 0 && size_t(top_k) < keys.size()) {
+        const size_t kept = size_t(top_k);
         std::nth_element(keys.begin(), keys.begin() + std::ptrdiff_t(kept - 1), keys.end());
         keys.resize(kept);
         std::sort(keys.begin(), keys.end());

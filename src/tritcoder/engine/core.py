@@ -10,6 +10,7 @@ from tritcoder.engine.reference import KERNEL_VARIABLE, ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
 
+
 class Pool(Protocol):
     """Memory for keys and values, in blocks."""
 
