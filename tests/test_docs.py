@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.ternary.made_up import made_up_weights
 
 from tritcoder.cli.app import VERBS
 from tritcoder.data.batch import Batch
@@ -31,6 +33,8 @@ from tritcoder.experiment.reporting import manifest
 from tritcoder.experiment.stage import Facts, Stage, StageCache
 from tritcoder.model.transformer import Transformer
 from tritcoder.records import Completion, Document, Outcome, TestResult
+from tritcoder.ternary.format import write_gguf
+from tritcoder.ternary.gguf_file import open_gguf
 from tritcoder.ternary.hugging_face_names import to_their_config
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.tokenizer.bpe import Tokenizer
@@ -344,6 +348,12 @@ def benched() -> Facts:
     return bench("naive:constant", Plan((1,), 2, 1))
 
 
+def written_gguf_keys() -> list[str]:
+    with TemporaryDirectory() as folder:
+        write_gguf(Path(folder) / "x.gguf", made_up_weights())
+        return list(open_gguf(Path(folder) / "x.gguf").keys)
+
+
 FORMATS: dict[str, tuple[str, int, Callable[[], Iterable[str]]]] = {
     "documents": ("Corpus", 0, lambda: [field.name for field in fields(Document)]),
     "samples": ("Samples", 0, lambda: sample_to_json(Completion("1", 0, "", "stop"))),
@@ -352,6 +362,7 @@ FORMATS: dict[str, tuple[str, int, Callable[[], Iterable[str]]]] = {
     "scores": ("Scores", 0, lambda: [*score_file.evaluate({}, [], model="m", kind="k", benchmark="b"), "speed"]),
     "efficiency": ("Efficiency", 0, benched),
     "config.json": ("The Hugging Face directory", 0, lambda: to_their_config(ModelConfig())),
+    "gguf": ("GGUF", 0, written_gguf_keys),
     "the manifest": ("The manifest", 0, written_manifest),
 }
 

@@ -16,6 +16,7 @@ import bandwidth
 import goals
 import inference
 import random_files
+from engine_peer import reader
 from peers import Peer, PeerError, made_up
 from random_files import KINDS, SHAPES, ensure, tensor_bytes, vocabulary
 
@@ -244,3 +245,16 @@ def test_memory_is_probed_or_there_is_no_compiler(monkeypatch: pytest.MonkeyPatc
 
 def test_the_cache_lies_outside_the_repository() -> None:
     assert not random_files.default_cache().is_relative_to(Path(__file__).parents[2])
+
+
+def test_ours_and_llama_read_the_same_model_in_a_random_file(tmp_path: Path) -> None:
+    if not (find_spec("llama_cpp") and reader()):
+        pytest.skip("one of the two is not here")
+    found = {}
+    for script in ("engine_peer.py", "llama_peer.py"):
+        with Peer(script, script, ensure("tiny", "tq2_0", tmp_path), 1) as peer:
+            peer.ask("open")
+            found[script] = [peer.ask("prompt", tokens=n)["likeliest"] for n in (20, 30, 40, 50, 60)]
+    ours, theirs = found.values()
+    equal = sum(mine == other for mine, other in zip(ours, theirs, strict=True))
+    assert equal >= 3, "they round activations differently, so that a near tie may fall either way, but not most"

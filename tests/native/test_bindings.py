@@ -15,7 +15,9 @@ from tritcoder.errors import ConfigError, ModelFileError
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import LINEAR_NAMES, BlockWeights, FloatWeight, ModelWeights, TernaryWeight
 
-_native: Any = pytest.importorskip("tritcoder._native", reason="the extension is not built: no compiler, or no `pip install .`")
+_native: Any = pytest.importorskip(
+    "tritcoder._native", reason="the extension is not built: no compiler, or no `pip install .`"
+)
 from tritcoder.engine.native import KERNEL_VARIABLE, NativeCore, usable_kernels  # noqa: E402
 
 pytestmark = pytest.mark.native
@@ -28,8 +30,10 @@ BLOCKS = 3
 def random_weights(seed: int, shape: ModelConfig = SHAPE) -> ModelWeights:
     rng = np.random.default_rng(seed)
     kv = shape.n_kv_heads * shape.head_dim
-    sizes = dict(zip(LINEAR_NAMES, [(shape.dim, shape.dim), (kv, shape.dim), (kv, shape.dim), (shape.dim, shape.dim)]))
-    sizes |= {name: (shape.hidden_dim, shape.dim) for name in ("gate", "up")} | {"down": (shape.dim, shape.hidden_dim)}
+    sizes = dict(
+        zip(LINEAR_NAMES, [(shape.dim, shape.dim), (kv, shape.dim), (kv, shape.dim), (shape.dim, shape.dim)])
+    )
+    sizes |= dict.fromkeys(("gate", "up"), (shape.hidden_dim, shape.dim)) | {"down": (shape.dim, shape.hidden_dim)}
 
     def linear(rows: int, cols: int) -> TernaryWeight | FloatWeight:
         if shape.quantization == "none":
@@ -147,9 +151,18 @@ def test_logits_that_cannot_be_written_are_refused(core: NativeCore) -> None:
     assert not logits.any()
 
 
-@pytest.mark.parametrize("change", [{"n_layers": 1}, {"n_kv_heads": 4}, {"n_heads": 8}, {"n_layers": 4, "n_kv_heads": 1}])
+@pytest.mark.parametrize(
+    "change", [{"n_layers": 1}, {"n_kv_heads": 4}, {"n_heads": 8}, {"n_layers": 4, "n_kv_heads": 1}]
+)
 def test_a_cache_of_another_model_is_refused(core: NativeCore, change: dict[str, int]) -> None:
-    settings = {"vocab_size": 70, "dim": 256, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 256} | change
+    settings = {
+        "vocab_size": 70,
+        "dim": 256,
+        "n_layers": 2,
+        "n_heads": 4,
+        "n_kv_heads": 2,
+        "hidden_dim": 256,
+    } | change
     other = NativeCore(random_weights(1, ModelConfig(max_seq_len=96, **settings)), threads=1)
     with pytest.raises(ValueError, match="another shape"):
         core.forward(**arguments(core) | {"cache": other.new_pool(BLOCKS)})
@@ -300,7 +313,9 @@ def test_the_kernel_is_the_one_that_the_environment_names(monkeypatch: pytest.Mo
 
 def test_memory_is_given_back_when_objects_die() -> None:
     psutil = pytest.importorskip("psutil")
-    shape = ModelConfig(vocab_size=4096, dim=512, n_layers=4, n_heads=8, n_kv_heads=8, hidden_dim=1024, max_seq_len=96)
+    shape = ModelConfig(
+        vocab_size=4096, dim=512, n_layers=4, n_heads=8, n_kv_heads=8, hidden_dim=1024, max_seq_len=96
+    )
     weights = random_weights(6, shape)
 
     def use_and_drop() -> None:

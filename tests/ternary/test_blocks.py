@@ -79,7 +79,9 @@ def test_every_byte_of_tq1_0_is_read_as_the_gguf_package_reads_it(body: bytes) -
 @given(FLOATS)
 def test_q8_0_is_that_of_the_gguf_package(values: np.ndarray) -> None:
     data = blocks.encode_q8_0(values)
-    assert (data == quants.quantize(values, Kind.Q8_0)).all()
+    with np.errstate(all="ignore"):  # the package divides by subnormal scales
+        theirs = quants.quantize(values, Kind.Q8_0)
+    assert (data == theirs).all()
     assert (blocks.decode_floats(data, "q8_0", *values.shape) == quants.dequantize(data, Kind.Q8_0)).all()
 
 

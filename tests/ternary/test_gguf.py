@@ -163,6 +163,36 @@ def test_rebuilt_tokenizer_is_the_same(weights: ModelWeights, tmp_path: Path) ->
     assert tokenizer_json_from_keys(keys | {"tokenizer.ggml.pre": "other"}, size, "x") is None
 
 
+def test_the_split_of_llama_3_goes_there_and_back_and_others_are_refused(weights: ModelWeights) -> None:
+    from tritcoder.ternary.gguf_tokenizer import tokenizer_json_from_keys, vocabulary
+
+    size, ours = weights.shape.vocab_size, str(weights.tokenizer_json)
+    known = vocabulary(ours, size, "x")
+    assert (known.pre, known.end) == ("gpt-2", 0)
+    keys = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "llama-bpe",
+        "tokenizer.ggml.tokens": known.tokens,
+        "tokenizer.ggml.merges": known.merges,
+        "tokenizer.ggml.token_type": np.array(known.types, np.int32),
+    }
+    theirs = str(tokenizer_json_from_keys(keys, size, "x"))
+    assert vocabulary(theirs, size, "x") == known._replace(pre="llama-bpe")
+    for wrong in (
+        ours.replace('"add_prefix_space":false', '"add_prefix_space":true', 1),
+        ours.replace('"use_regex":true', '"use_regex":false', 1),
+        ours.replace('"normalizer":null', '"normalizer":{"type":"NFC"}'),
+        theirs.replace("1,3", "1,2"),
+        ours.replace('"id":0', '"id":1e999'),
+        ours.replace('"merges"', '"mergers"'),
+        "[" * 100_000,
+    ):
+        with pytest.raises(ModelFileError, match="of a byte-level BPE"):
+            vocabulary(wrong, size, "x")
+    with pytest.raises(ModelFileError, match="ids should be below 9"):
+        vocabulary(ours, 9, "x")
+
+
 def test_trits_of_the_twin_cannot_be_asked_for(twin: ModelWeights, tmp_path: Path) -> None:
     with pytest.raises(AskedWronglyError, match="no trits"):
         write_gguf(tmp_path / "x.gguf", twin)

@@ -178,6 +178,10 @@ def test_each_lie_is_named_at_once_and_costs_no_memory(tmp_path: Path, data: byt
     assert str(path) in caught.value.message
 
 
+def test_a_long_name_does_not_fill_the_terminal(read: Read) -> None:
+    assert read(header(0, 1, text("k" * 60_000) + struct.pack("<I", 13) + bytes(8))) is None
+
+
 def sparse(path: Path, head: bytes, size: int) -> Path:
     """A file of any size that takes no room on the disk."""
     with path.open("wb") as file:

@@ -96,7 +96,8 @@ class _Cursor:
         self.texts_left = MAX_TEXTS
 
     def fail(self, told: str, hint: str = "the file is damaged: copy or export it again") -> NoReturn:
-        raise ModelFileError(f"{self.path}: {told}", hint)
+        shown = told if len(told) < 500 else f"{told[:200]} ... {told[-200:]}"  # names may be long
+        raise ModelFileError(f"{self.path}: {shown}", hint)
 
     def take(self, size: int, what: str) -> memoryview:
         left = min(len(self.data), MAX_HEAD_BYTES) - self.place

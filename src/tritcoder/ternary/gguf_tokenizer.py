@@ -15,8 +15,8 @@ from tritcoder.errors import ModelFileError
 TEXT_KEY = "tritcoder.tokenizer_json"
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """Types of tokens, by llama.cpp's numbers."""
-PRE = "gpt-2"
-"""llama.cpp's name for GPT-2's way to split a text before it looks for tokens."""
+ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>")
+"""What the token is called that ends a document; ours is the first."""
 
 _LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -29,6 +29,10 @@ _SPLITS = {"gpt-2": None, "gpt2": None, "llama-bpe": _LLAMA_3, "llama3": _LLAMA_
 class GgufVocabulary(NamedTuple):
     """What llama.cpp wants to know of a tokenizer."""
 
+    pre: str
+    """llama.cpp's name for how a text is split before tokens are looked for."""
+    end: int | None
+    """The id that ends a document."""
     tokens: list[str]
     types: list[int]
     merges: list[str]
@@ -46,9 +50,10 @@ def vocabulary(tokenizer_json: str, size: int, where: str) -> GgufVocabulary:
         ids = {token: int(i) for token, i in model["vocab"].items()} | {a["content"]: int(a["id"]) for a in added}
         special = {int(a["id"]) for a in added if a["special"]}
         merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        pre = _name_of_split(content)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelFileError(
-            f"{where}: the tokenizer should be a tokenizer.json of a BPE, found another ({error!r})",
+            f"{where}: the tokenizer should be a tokenizer.json of a byte-level BPE, found another ({error!r})",
             "use a tokenizer.json written by tritcoder",
         ) from None
     if ids and not 0 <= min(ids.values()) <= max(ids.values()) < size:
@@ -58,13 +63,8 @@ def vocabulary(tokenizer_json: str, size: int, where: str) -> GgufVocabulary:
         tokens[i], types[i] = token, CONTROL if i in special else NORMAL
     for one in added:
         types[int(one["id"])] = CONTROL if one["special"] else USER_DEFINED
-    return GgufVocabulary(tokens, types, merges)
-
-
-def end_of_text(tokenizer_json: str) -> int:
-    """The id that ends a document: `<|endoftext|>`, or 0."""
-    added = json.loads(tokenizer_json).get("added_tokens") or []
-    return next((int(one["id"]) for one in added if one["content"] == "<|endoftext|>"), 0)
+    end = next((ids[name] for name in ENDS if name in ids), None)
+    return GgufVocabulary(pre, end, tokens, types, merges)
 
 
 def tokenizer_json_from_keys(keys: Mapping[str, Any], vocab_size: int, where: str) -> str | None:
@@ -100,6 +100,20 @@ def tokenizer_json_from_keys(keys: Mapping[str, Any], vocab_size: int, where: st
     return json.dumps(_content(tokens, types, merges, _SPLITS[pre]), ensure_ascii=False)
 
 
+def _name_of_split(content: Mapping[str, Any]) -> str:
+    """llama.cpp's name for a tokenizer's split; ValueError if it has none, as ids would differ there."""
+    before = content["pre_tokenizer"]
+    split, parts = None, before.get("pretokenizers", [before])
+    if len(parts) == 2 and parts[0]["type"] == "Split" and parts[0]["behavior"] == "Isolated":
+        split = parts.pop(0)["pattern"]["Regex"]
+    (last,) = parts
+    plain = content.get("normalizer") is None and last["type"] == "ByteLevel" and not last["add_prefix_space"]
+    names = [name for name, known in _SPLITS.items() if known == split]
+    if not plain or not names or last.get("use_regex", True) != (split is None):
+        raise ValueError("a split that llama.cpp has no name for")
+    return names[0]
+
+
 def _texts(keys: Mapping[str, Any], name: str, where: str) -> Sequence[str]:
     found = keys.get(f"tokenizer.ggml.{name}")
     if not isinstance(found, list):
@@ -121,7 +135,7 @@ def _content(tokens: Sequence[str], types: Iterable[Any], merges: Sequence[str],
             "lstrip": False,
             "rstrip": False,
             "normalized": False,
-            "special": kind == CONTROL,
+            "special": bool(kind == CONTROL),  # kinds come as numpy numbers
         }
         for i, (token, kind) in enumerate(zip(tokens, types, strict=True))
         if kind in (CONTROL, USER_DEFINED)

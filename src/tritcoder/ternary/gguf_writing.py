@@ -17,7 +17,7 @@ from tritcoder.ternary.blocks import BlockLayout, encode_floats, encode_trits, r
 from tritcoder.ternary.decoding import float_pieces, rows_at_once, trits_of
 from tritcoder.ternary.gguf_file import LAYOUT_NUMBERS
 from tritcoder.ternary.gguf_reading import LINEAR_TENSORS, NORM_TENSORS
-from tritcoder.ternary.gguf_tokenizer import PRE, TEXT_KEY, end_of_text, vocabulary
+from tritcoder.ternary.gguf_tokenizer import TEXT_KEY, vocabulary
 from tritcoder.ternary.weights import FloatLayout, FloatWeight, ModelWeights, TernaryWeight
 
 LinearChoice = Literal["tq2_0", "tq1_0", "f16", "f32"]
@@ -118,15 +118,15 @@ def _add_keys(writer: Any, weights: ModelWeights, ternary: str) -> None:
 
 def _add_tokenizer(writer: Any, weights: ModelWeights, text: str) -> None:
     known = vocabulary(text, weights.shape.vocab_size, weights.name or "the model")
-    end = end_of_text(text)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(PRE)
+    writer.add_tokenizer_pre(known.pre)
     writer.add_token_list(known.tokens)
     writer.add_token_types(known.types)
     writer.add_token_merges(known.merges)
-    writer.add_bos_token_id(end)
-    writer.add_eos_token_id(end)
-    writer.add_pad_token_id(end)
+    if known.end is not None:
+        writer.add_bos_token_id(known.end)
+        writer.add_eos_token_id(known.end)
+        writer.add_pad_token_id(known.end)
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
