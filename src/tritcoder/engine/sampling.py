@@ -21,6 +21,10 @@ else:
     native_sample = getattr(_native, "sample", None)
 
 
+UNSEEN = 38.0
+"""A weight below exp(-38) < 2^-54 does not change a sum of 1 or more: its token needs no place in the order."""
+
+
 def draw(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random.Generator) -> int:
     """One token at a temperature above 0."""
     if sampling.top_k == 1:
@@ -34,11 +38,12 @@ def draw(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random
 
 def draw_in_numpy(logits: Float32[np.ndarray, "V"], sampling: Sampling, point: float) -> int:
     """The token at `point` (0 to 1) of the line of kept tokens, likeliest first."""
-    n = len(logits)
+    seen = logits[logits >= float(logits.max()) - UNSEEN * sampling.temperature]
+    n = len(seen)
     if 0 < sampling.top_k < n:
-        ascending = np.sort(np.partition(logits, n - sampling.top_k)[n - sampling.top_k :])
+        ascending = np.sort(np.partition(seen, n - sampling.top_k)[n - sampling.top_k :])
     else:
-        ascending = np.sort(logits)
+        ascending = np.sort(seen)
     values = ascending[::-1]
     with np.errstate(over="ignore"):
         weights = np.exp((values.astype(np.float64) - values[0]) / sampling.temperature)
