@@ -5,11 +5,13 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <stdexcept>
 #include <type_traits>
 
 #include "dispatch.h"
+#include "sampler.h"
 #include "transformer.h"
 
 namespace nb = nanobind;
@@ -225,6 +227,18 @@ void copy_block(Cache& cache, int source, int target) {
     if (source != target) cache.copy(source, target);
 }
 
+int sample_row(const Given& logits, double temperature, int top_k, double min_p, double top_p, double point) {
+    const float* row = elements<const float>(logits, 1, "logits must be float32 in one row");
+    require(logits.size() > 0, "there must be a logit");
+    require(temperature > 0 && top_k >= 0 && min_p >= 0 && min_p <= 1 && top_p > 0 && top_p <= 1 && point >= 0 && point < 1,
+            "a setting of sampling is outside its range");
+    const size_t n = logits.size();
+    require(std::all_of(row, row + n, [](float x) { return x < std::numeric_limits<float>::infinity(); }) &&
+                std::any_of(row, row + n, [](float x) { return x > -std::numeric_limits<float>::infinity(); }),
+            "logits must be numbers below infinity, not all of them minus infinity");
+    return sample(row, n, temperature, top_k, min_p, top_p, point);
+}
+
 }  // namespace
 }  // namespace tritcoder
 
@@ -237,6 +251,7 @@ NB_MODULE(_native, m) {
         for (const Kernels* one : usable_kernels()) names.push_back(one->name);
         return names;
     }, "Names of the kernels that this processor can run, best first.");
+    m.def("sample", &sample_row, "logits"_a, "temperature"_a, "top_k"_a, "min_p"_a, "top_p"_a, "point"_a);
     nb::class_<Cache>(m, "Cache")
         .def("__init__", [](Cache* self, const Core& core, int n, const std::string& type) {
             new (self) Cache(make_cache(core, n, type));

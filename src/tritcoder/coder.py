@@ -296,7 +296,7 @@ def tokenizer_of(weights: ModelWeights, place: Path) -> Tokenizer:
         ModelFileError: there is none, or it is damaged.
     """
     if weights.tokenizer_json is not None:
-        return Tokenizer.from_json(weights.tokenizer_json, place)
+        return Tokenizer.from_json(weights.tokenizer_json, place / "tokenizer.json" if place.is_dir() else place)
     folder = place if place.is_dir() else place.parent
     return Tokenizer.load(folder / "tokenizer.json")
 
