@@ -59,6 +59,7 @@ format: .venv/.dev
 bench: .venv/.dev sandbox
 	$(BIN)/python benchmarks/bit_linear.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/inference.py --shapes 25M,125M
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/verdict_stability.py
 	$(BIN)/python benchmarks/scoring_at_scale.py --problems 500

@@ -94,6 +94,28 @@ static void add(const float* y, int n, float* x) {
     for (int i = 0; i < n; i += 16) (Lanes::load(x + i) + Lanes::load(y + i)).store(x + i);
 }
 
+// sum16 of N vectors with one row, which is loaded once.
+template <int N>
+static inline void dots_of(const float* row, const float* x, ptrdiff_t stride, int cols, float* out, ptrdiff_t out_stride) {
+    Lanes p[N][4];
+    for (int t = 0; t < N; ++t)
+        for (int c = 0; c < 4; ++c) p[t][c] = Lanes::zero();
+    int i = 0;
+    for (; i + 64 <= cols; i += 64)
+        for (int c = 0; c < 4; ++c) {
+            const Lanes w = Lanes::load(row + i + 16 * c);
+            for (int t = 0; t < N; ++t) p[t][c] = p[t][c] + Lanes::load(x + t * stride + i + 16 * c) * w;
+        }
+    for (int c = 0; i < cols; i += 16, ++c)
+        for (int t = 0; t < N; ++t) p[t][c] = p[t][c] + Lanes::load(x + t * stride + i) * Lanes::load(row + i);
+    for (int t = 0; t < N; ++t) out[t * out_stride] = half_lanes((p[t][0] + p[t][1]) + (p[t][2] + p[t][3]));
+}
+
+static void dots(const float* row, const float* x, ptrdiff_t stride, int n, int cols, float* out, ptrdiff_t out_stride) {
+    for (; n >= 4; n -= 4, x += 4 * stride, out += 4 * out_stride) dots_of<4>(row, x, stride, cols, out, out_stride);
+    for (; n; --n, x += stride, out += out_stride) dots_of<1>(row, x, stride, cols, out, out_stride);
+}
+
 static float dot(const float* x, const float* y, int n) { return sum16(x, y, n); }
 
 static void rotate(const float* x, const float* cos, const float* sin, int head_dim, int width, float factor, float* out) {
@@ -261,4 +283,4 @@ static void attend(const AttentionLayout& layout, uint8_t* const* blocks, const 
 }
 
 #define TRITCODER_KERNELS(NAME)                                                                                        \
-    {NAME, ternary_one, ternary_many, head, dot, norm, quantize, scaled, scaled_by_row, gated, add, rotate, store, attend}
+    {NAME, ternary_one, ternary_many, head, dot, dots, norm, quantize, scaled, scaled_by_row, gated, add, rotate, store, attend}

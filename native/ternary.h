@@ -90,6 +90,8 @@ struct Kernels {
     // Sums of (weight + 128) * level of the 64 rows of a tile of the head, for n tokens.
     void (*head)(const uint8_t* tile, const int8_t* levels, ptrdiff_t stride, int n, int cols, int32_t* sums);
     float (*dot)(const float* x, const float* y, int n);
+    // out[t * out_stride] = dot(row, x + t * stride, cols) for n tokens.
+    void (*dots)(const float* row, const float* x, ptrdiff_t stride, int n, int cols, float* out, ptrdiff_t out_stride);
 
     void (*norm)(const float* x, const float* weight, int n, float eps, float* out);
     void (*quantize)(const float* x, int n, Levels* out);

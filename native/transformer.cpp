@@ -197,8 +197,7 @@ const float* Transformer::tile_product(const Linear& l, int tile, int from, int 
         const int rows = std::min(TILE_ROWS, l.rows - tile * TILE_ROWS);
         for (int r = 0; r < rows; ++r) {
             const float* row = &l.floats[size_t(tile * TILE_ROWS + r) * size_t(l.cols)];
-            for (int t = 0; t < n; ++t)
-                out[t * TILE_ROWS + r] = kernels_.dot(&now_->normed[size_t(from + t) * now_->widest], row, l.cols);
+            kernels_.dots(row, &now_->normed[size_t(from) * now_->widest], ptrdiff_t(now_->widest), n, l.cols, out + r, TILE_ROWS);
         }
         return out;
     }
@@ -344,9 +343,8 @@ void Transformer::logits(const Step& step) {
         const int row = tile * TILE_ROWS, rows = std::min(TILE_ROWS, shape_.vocab_size - row);
         if (!shape_.ternary) {
             for (int r = 0; r < rows; ++r)
-                for (int t = 0; t < n; ++t)
-                    step.logits[size_t(t) * vocab + size_t(row + r)] =
-                        kernels_.dot(&now_->normed[size_t(t) * now_->widest], &float_head_[size_t(row + r) * dim], shape_.dim);
+                kernels_.dots(&float_head_[size_t(row + r) * dim], now_->normed.data(), ptrdiff_t(now_->widest), n, shape_.dim,
+                              step.logits + row + r, ptrdiff_t(vocab));
             return;
         }
         Scratch& scratch = *scratch_[size_t(thread)];

@@ -42,7 +42,7 @@ def room(rooms: str = "", eager: str = "", lazy: str = "", one_file: dict[str, s
 PARTS = "ternary tokenizer sandbox data model engine generate train baselines evaluate serve report"
 ROOMS = {
     **dict.fromkeys(GROUND, room(eager="numpy jaxtyping")),
-    "ternary": room(eager="numpy jaxtyping", one_file={"gguf": "format.py"}),
+    "ternary": room(eager="numpy jaxtyping", one_file={"gguf": "gguf_writing.py"}),
     "tokenizer": room(eager="numpy jaxtyping tokenizers"),
     "sandbox": room(lazy="pyseccomp"),
     "data": room("tokenizer", eager="numpy jaxtyping", lazy="pyarrow huggingface_hub datatrove"),
@@ -273,7 +273,7 @@ SOUND = {
     "tokenizer/__init__.py": "from . import bpe",
     "tokenizer/bpe.py": "from .. import errors",
     "train/__init__.py": "import torch\nfrom tritcoder.data import hub",
-    "ternary/format.py": "import gguf",
+    "ternary/gguf_writing.py": "import gguf",
     "baselines/x.py": "import typing\nif typing.TYPE_CHECKING:\n    import torch\nclass _A:\n"
     "    def f(self):\n        import openai",
 }

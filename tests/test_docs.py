@@ -21,15 +21,17 @@ from tritcoder.cli.app import VERBS
 from tritcoder.data.batch import Batch
 from tritcoder.data.shards import TokenShards, write_shards
 from tritcoder.evaluate import score_file
+from tritcoder.evaluate.efficiency import Plan
 from tritcoder.evaluate.outcomes import outcome_to_json
 from tritcoder.evaluate.samples import sample_to_json
+from tritcoder.experiment.benching import bench
 from tritcoder.experiment.config import ExperimentConfig
 from tritcoder.experiment.plan import measured_models, stages
 from tritcoder.experiment.reporting import manifest
 from tritcoder.experiment.stage import Facts, Stage, StageCache
-from tritcoder.model.hugging_face import to_their_config
 from tritcoder.model.transformer import Transformer
 from tritcoder.records import Completion, Document, Outcome, TestResult
+from tritcoder.ternary.hugging_face_names import to_their_config
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.train.config import TrainConfig
@@ -338,12 +340,17 @@ def written_manifest() -> Facts:
     return manifest(ExperimentConfig(name="made-up"), cache, "now")
 
 
+def benched() -> Facts:
+    return bench("naive:constant", Plan((1,), 2, 1))
+
+
 FORMATS: dict[str, tuple[str, int, Callable[[], Iterable[str]]]] = {
     "documents": ("Corpus", 0, lambda: [field.name for field in fields(Document)]),
     "samples": ("Samples", 0, lambda: sample_to_json(Completion("1", 0, "", "stop"))),
     "outcomes": ("Outcomes", 0, lambda: ["key", *outcome_to_json(Outcome("1", 0, "interview", (), ""))]),
     "results": ("Outcomes", 1, lambda: [field.name for field in fields(TestResult)]),
     "scores": ("Scores", 0, lambda: [*score_file.evaluate({}, [], model="m", kind="k", benchmark="b"), "speed"]),
+    "efficiency": ("Efficiency", 0, benched),
     "config.json": ("The Hugging Face directory", 0, lambda: to_their_config(ModelConfig())),
     "the manifest": ("The manifest", 0, written_manifest),
 }

@@ -6,7 +6,7 @@ Axes: B sequences of a batch, V vocabulary.
 import codecs
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -15,19 +15,24 @@ from jaxtyping import Float32
 
 from tritcoder.errors import ModelFileError, PromptError
 from tritcoder.protocols import Decoding, LanguageModel, OnText
-from tritcoder.records import Completion, FinishReason, Likelihood, Prompt, Sampling
+from tritcoder.records import Completion, FinishReason, Likelihood, Prompt, Sampling, TokenScore
 from tritcoder.tokenizer.bpe import Tokenizer
 from tritcoder.tokenizer.template import answer_ids, prompt_ids
 
 DEFAULT_BATCH = 32
 
 
-def next_token(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random.Generator) -> int:
+def next_token(
+    logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random.Generator, context: Sequence[int] = ()
+) -> int:
     """Choose a token: the likeliest at temperature 0, else a draw from the nucleus.
 
-    The logits are divided by the temperature; of the `top_k` likeliest tokens the fewest whose probabilities
-    reach `top_p` stay (Holtzman et al. 2019, arXiv:1904.09751); one random number decides among them.
+    The bias is added to the logits; those of the context's tokens are made smaller by the repetition penalty; all are
+    divided by the temperature. Of the `top_k` likeliest tokens, those with at least `min_p` of the best one's
+    probability, and of these the fewest whose probabilities reach `top_p`, stay (Holtzman et al. 2019,
+    arXiv:1904.09751); one random number decides among them.
     """
+    logits = _adjusted(logits, sampling, context)
     if sampling.temperature == 0:
         return int(np.argmax(logits))
     order = np.argsort(-logits, kind="stable")
@@ -36,11 +41,34 @@ def next_token(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.
     below_best = logits[order].astype(np.float64) - logits[order[0]]
     with np.errstate(over="ignore"):
         weights = np.exp(below_best / sampling.temperature)
-    cumulative = np.cumsum(weights)
+    cumulative = np.cumsum(weights[weights >= sampling.min_p])
     kept = int(np.searchsorted(cumulative, sampling.top_p * cumulative[-1])) + 1
     cumulative = cumulative[:kept]
     place = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
     return int(order[min(place, len(cumulative) - 1)])
+
+
+def _adjusted(logits: Float32[np.ndarray, "V"], sampling: Sampling, context: Sequence[int]) -> np.ndarray:
+    """The logits with the bias and the repetition penalty, in float32."""
+    logits = logits.copy()
+    for token, bias in sampling.logit_bias:
+        if token < len(logits):
+            logits[token] += np.float32(bias)
+    if sampling.repetition_penalty != 1:
+        penalty = np.float32(sampling.repetition_penalty)
+        for token in set(context):
+            if token < len(logits):
+                logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+    return logits
+
+
+def token_score(logits: Float32[np.ndarray, "V"], token: int, n_top: int) -> TokenScore:
+    """The log-probability of a token and of the likeliest ones, by the logits alone."""
+    precise = logits.astype(np.float64)
+    precise -= precise.max()
+    precise -= np.log(np.exp(precise).sum())
+    top = np.argsort(-precise, kind="stable")[:n_top]
+    return TokenScore(token, float(precise[token]), tuple((int(one), float(precise[one])) for one in top))
 
 
 class TextModel:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
-from tritcoder.records import Completion, Likelihood, Prompt, Sampling
+from tritcoder.records import Completion, Likelihood, Prompt, Sampling, TokenScore
 
 OnText = Callable[[Prompt, str], None]
 """Called with each piece of text as it is written."""
@@ -56,6 +56,64 @@ class LanguageModel(Protocol):
 
     def log_probs(self, sequences: Sequence[Sequence[int]]) -> list[Float32[np.ndarray, "T"]]:
         """Natural log-probability of each token of each sequence given those before it; the first gets 0."""
+        ...
+
+
+class Constraint(Protocol):
+    """What tokens may come next in one answer: a grammar, a schema."""
+
+    def allowed(self) -> Bool[np.ndarray, "V"]:
+        """Which tokens may come now; at least one."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """Take note of a token that was written."""
+        ...
+
+
+class Writing(Protocol):
+    """One sequence of a running batch."""
+
+    def take(self) -> tuple[list[int], list[TokenScore]]:
+        """Tokens written since the last call, and their scores if they were asked for."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more will be written: its end, its last token, a cancellation."""
+        ...
+
+
+@runtime_checkable
+class RunningModel(Protocol):
+    """A LanguageModel that keeps a running batch, which sequences join and leave at any time.
+
+    A sequence's tokens are those of `generate.next_token`, whatever runs beside it. Calls may come from any thread.
+    """
+
+    def submit(
+        self,
+        ids: Sequence[int],
+        sampling: Sampling,
+        random: np.random.Generator,
+        *,
+        n_tokens: int,
+        end_id: int,
+        constraint: Constraint | None = None,
+    ) -> Writing:
+        """Let a sequence join: a prompt (not empty), and the first `n_tokens` ids to choose from.
+
+        Raises:
+            PromptError: it can never fit into the context or the memory.
+        """
+        ...
+
+    def step(self) -> None:
+        """Bring every sequence forward by a token or a piece of its prompt."""
+        ...
+
+    def cancel(self, writing: Writing) -> None:
+        """Let a sequence leave; nothing happens if it has."""
         ...
 
 

@@ -1,5 +1,6 @@
 """The words that rooms speak to each other: frozen dataclasses, nothing else."""
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -101,6 +102,20 @@ class Sampling:
     """Same seed, same model, same prompt: same text, whatever else runs in the batch."""
     stop: tuple[str, ...] = ()
     """Writing ends before the first of these strings."""
+    min_p: float = 0.0
+    """Sample among tokens at least so probable as this share of the likeliest one's probability."""
+    repetition_penalty: float = 1.0
+    """Logits of tokens that occurred before are divided by it if positive, else multiplied (Keskar et al. 2019)."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what is added to its logit)."""
+    logprobs: int = 0
+    """How many likeliest tokens are told with each token written, with their log-probabilities; 0 tells none."""
+    json_schema: str = ""
+    """The answer is JSON of this schema (a JSON text)."""
+    regex: str = ""
+    """The answer matches this regular expression."""
+    grammar: str = ""
+    """The answer keeps to this grammar, in Lark's notation."""
 
     def __post_init__(self) -> None:
         """Refuse settings outside their range, naming each."""
@@ -112,10 +127,31 @@ class Sampling:
             f"top_p must be above 0 and at most 1, found {self.top_p}": 0 < self.top_p <= 1,
             f"top_k must be 0 or more, found {self.top_k}": self.top_k >= 0,
             "stop strings must not be empty": all(self.stop),
+            f"min_p must be from 0 to 1, found {self.min_p}": 0 <= self.min_p <= 1,
+            f"repetition_penalty must be above 0, found {self.repetition_penalty}": 0
+            < self.repetition_penalty
+            < math.inf,
+            "logit_bias must be pairs of a token id (0 or more) and a number below infinity": all(
+                token >= 0 and bias < math.inf for token, bias in self.logit_bias
+            ),
+            f"logprobs must be 0 or more, found {self.logprobs}": self.logprobs >= 0,
+            "an answer is held to one of json_schema, regex and grammar": (
+                bool(self.json_schema) + bool(self.regex) + bool(self.grammar) <= 1
+            ),
         }
         for message, holds in checks.items():
             if not holds:
                 raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """How probable a written token was, by the model's own logits (before any setting of the sampling)."""
+
+    token: int
+    log_prob: float
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens and their log-probabilities, likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +171,8 @@ class Completion:
     model: str = ""
     error: str = ""
     """Why there is no text: a refusal (`finish_reason == "error"`), or an answer that came back empty."""
+    scores: tuple[TokenScore, ...] = ()
+    """Of each token written, if `Sampling.logprobs` asked for them."""
 
 
 @dataclass(frozen=True, slots=True)

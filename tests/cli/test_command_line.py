@@ -24,7 +24,9 @@ VERBS = {
     "generate": "tritcoder.cli.generate:generate",
     "evaluate": "tritcoder.cli.evaluate:evaluate",
     "score": "tritcoder.cli.score:score",
+    "bench": "tritcoder.cli.bench:bench",
     "report": "tritcoder.cli.report:report",
+    "export": "tritcoder.cli.export:export",
     "doctor": "tritcoder.cli.doctor:doctor",
 }
 
@@ -89,7 +91,7 @@ def test_help_mentions_every_option_and_says_what_it_does(verb: str, target: str
 def test_help_lists_every_verb() -> None:
     text = python(ASK_FOR_HELP, "torch", "--help").stdout
     listed = re.findall(r"^│ (\w+) {2,}", text, re.M)
-    assert listed == ["run", "generate", "evaluate", "score", "report", "doctor"]
+    assert listed == list(VERBS)
 
 
 def test_no_words_at_all_ask_for_help(tritcoder: Command) -> None:

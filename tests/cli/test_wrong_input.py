@@ -81,6 +81,9 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("generate", 2, "PROMPT requires an argument", "tritcoder generate --help"),
         ("score", 2, "SAMPLES requires an argument", "tritcoder score --help"),
         ("report", 2, "RUN requires an argument", "tritcoder report --help"),
+        ("export", 2, "RUN requires an argument", "tritcoder export --help"),
+        ("export {m}", 2, "--to requires an argument", "tritcoder export --help"),
+        ("export {m} --to onnx", 2, "onnx", "tritcoder export --help"),
         ("doctor please", 2, "please", "tritcoder doctor --help"),
         # configuration
         ("run nowhere.toml", 2, "no configuration file at nowhere.toml", "configs/"),
@@ -150,7 +153,18 @@ def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("generate hello --model nave:constant", 2, "nave:constant", "naive:"),
         ("evaluate embedded --model naive:wise", 2, "no rival called 'naive:wise'", "did you mean naive:"),
         ("evaluate embedded --model nowhere", 2, "nowhere does not exist", ""),
+        ("export nowhere --to gguf", 2, "nowhere does not exist", "give a run directory"),
+        ("export nowhere.gguf --to hf", 2, "nowhere.gguf does not exist", "give the path of a model file"),
+        ("export empty --to hf", 2, "empty holds no model yet", ""),
+        ("export file --to gguf", 2, "file should hold at least 24 bytes, found 6", ""),
+        ("export binary.jsonl --to hf", 2, "binary.jsonl: should begin with GGUF", ""),
+        ("export {m} --to hf --ternary tq1_0", 2, "has one layout of trits", "leave --ternary out"),
+        ("export {m} --to hf --embedding q8_0", 2, "is f32 or f16, found q8_0", ""),
+        ("export {m} --to hf --out {m}", 2, "holds the model itself", "--out"),
+        ("export {m} --to hf --out file", 2, "file is a file", ""),
+        ("export {m} --to gguf --out empty", 2, "empty is a folder", "--out empty/model.gguf"),
         # places that cannot be written
+        ("export {m} --to gguf --out file/x.gguf", 1, "a file stands where a folder should be", "choose another"),
         ("run good.toml --runs file", 1, "a file stands where a folder should be", "choose another place"),
         ("run good.toml --directory file", 1, "a file stands where a folder should be", "choose another place"),
         ("{e} --output file", 1, "a file stands where a folder should be", ""),
@@ -214,7 +228,7 @@ def test_damaged_model_directory_is_named(
         ({"rope_theta": -1.0}, "rope_theta (-1.0)"),
         ({"rope_theta": None, "rope_parameters": None}, "lacks or garbles"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps (nan)"),
-        ({"quantization_config": [1]}, "packed weights"),
+        ({"quantization_config": [1]}, "should quantise as BitNet does"),
         ({"tie_word_embeddings": False}, "an output head of its own"),
     ],
 )
@@ -251,6 +265,8 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         "run good.toml --directory here",
         "evaluate embedded --model naive:constant --output here",
+        "export model --to hf --out here",
+        "export model --to gguf --out here/x.gguf",
     ],
 )
 def test_full_disk_is_one_sentence_and_leaves_no_half_file(

@@ -33,7 +33,9 @@ VERBS = {
     "generate": "Write code for a problem in words.",
     "evaluate": "Measure a model on a benchmark.",
     "score": "Run the programs of a samples file and print what they score.",
+    "bench": "Measure how fast a model writes and what it needs.",
     "report": "Write a run's report anew.",
+    "export": "Write a model as GGUF or as a packed Hugging Face directory.",
     "doctor": "Say what this machine offers.",
 }
 for _place, (_verb, _help) in enumerate(VERBS.items()):

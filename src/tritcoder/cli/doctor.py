@@ -5,7 +5,7 @@ from importlib import metadata, util
 
 
 def doctor() -> None:
-    """Say which parts are installed and which jail this machine gives to untrusted programs."""
+    """Say what is installed, which kernels the engine has here, and which jail untrusted programs get."""
     from tritcoder import provenance
     from tritcoder.errors import SandboxError
     from tritcoder.sandbox.jail import best_level
@@ -14,10 +14,27 @@ def doctor() -> None:
     for extra, modules in _extras().items():
         missing = [module for module in modules if util.find_spec(module.partition(".")[0]) is None]
         print(f"extra {extra:<10} {'installed' if not missing else 'lacks ' + ', '.join(missing)}")
+    print(f"engine           {_engine()}")
     try:
         print(f"sandbox level    {best_level()}")
     except SandboxError as error:
         print(f"sandbox level    none: {error.message}\n                 {error.hint}")
+
+
+def _engine() -> str:
+    """The kernels that this processor can run, best first, and how many threads they get."""
+    from tritcoder.errors import ConfigError
+
+    try:
+        from tritcoder.engine.native import chosen_kernel, default_threads, usable_kernels
+    except ImportError as error:
+        return f"in numpy, slowly: the kernels are not built ({error}); install again with a C++ compiler at hand"
+    try:
+        kernel, threads = chosen_kernel(), default_threads()
+    except ConfigError as error:
+        return f"none: {error.message}\n                 {error.hint}"
+    others = ", ".join(name for name in usable_kernels() if name != kernel)
+    return f"kernel {kernel} ({others} too), {threads} thread{'s' * (threads > 1)}"
 
 
 def _extras() -> dict[str, list[str]]:

@@ -1,0 +1,1 @@
+"""Packed inference: ids in, logits or ids out; no torch."""

@@ -9,17 +9,31 @@ import os
 import numpy as np
 
 from tritcoder import _native
+from tritcoder.engine.core import KERNEL_VARIABLE
 from tritcoder.engine.rope import rope_tables
 from tritcoder.errors import ConfigError, ModelFileError
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
 
-KERNEL_VARIABLE = "TRITCODER_KERNEL"
 THREADS_VARIABLE = "TRITCODER_THREADS"
 
 
 def usable_kernels() -> list[str]:
     """Names of the kernels that this processor can run, best first."""
     return list(_native.kernels())
+
+
+def chosen_kernel(asked: str | None = None) -> str:
+    """The kernel to run: what was asked for, or what TRITCODER_KERNEL says, or the best.
+
+    Raises:
+        ConfigError: this machine has no such kernel.
+    """
+    kernel = asked or os.environ.get(KERNEL_VARIABLE, "") or usable_kernels()[0]
+    if kernel not in usable_kernels():
+        raise ConfigError(
+            f"there is no kernel {kernel!r} on this machine", f"choose one of {', '.join(usable_kernels())}"
+        )
+    return kernel
 
 
 def default_threads() -> int:
@@ -48,11 +62,6 @@ class NativeCore:
             ModelFileError: a byte of the weights holds no trit.
         """
         shape = weights.shape
-        kernel = kernel or os.environ.get(KERNEL_VARIABLE, "")
-        if kernel and kernel not in _native.kernels():
-            raise ConfigError(
-                f"there is no kernel {kernel!r} on this machine", f"choose one of {', '.join(_native.kernels())}"
-            )
         threads = default_threads() if threads is None else threads
         if not 1 <= threads <= 1024:
             raise ConfigError(f"threads must be 1 to 1024, found {threads}")
@@ -70,7 +79,7 @@ class NativeCore:
             hidden_act=shape.hidden_act,
             ternary=shape.quantization == "ternary",
             threads=threads,
-            kernel=kernel,
+            kernel=chosen_kernel(kernel),
         )
         self._fill(weights)
         self.forward = self._core.forward

@@ -45,9 +45,20 @@ def absmean_ternary(weight: Float32[np.ndarray, "out in"]) -> TernaryMatrix:
     Source: Ma et al. 2024, arXiv:2402.17764, section 2.
     """
     _require_finite(weight, "weight")
-    scale = np.maximum(np.abs(weight).mean(dtype=np.float32), EPS)
-    trits = np.clip(np.rint(weight * (np.float32(1) / scale)), -1, 1)
-    return TernaryMatrix(trits.astype(np.int8), scale)
+    scale = absmean_scale(weight)
+    return TernaryMatrix(trits_under(weight, scale), scale)
+
+
+def absmean_scale(weight: Float32[np.ndarray, "out in"]) -> np.float32:
+    """The scale of `absmean_ternary`: max(mean(|W|), 1e-5)."""
+    scale: np.float32 = np.maximum(np.abs(weight).mean(dtype=np.float32), EPS)
+    return scale
+
+
+def trits_under(weight: Float32[np.ndarray, "out in"], scale: np.float32) -> Int8[np.ndarray, "out in"]:
+    """The trits of `absmean_ternary` under a scale that is known: any rows of a matrix by themselves."""
+    trits: Int8[np.ndarray, "out in"] = np.clip(np.rint(weight * (np.float32(1) / scale)), -1, 1).astype(np.int8)
+    return trits
 
 
 def absmax_int8(activations: Float32[np.ndarray, "T D"]) -> QuantizedRows:

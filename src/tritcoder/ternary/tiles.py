@@ -1,12 +1,12 @@
 """Trits in the order in which a kernel reads them.
 
-A tile is 64 rows of a matrix. It lies in steps of 16 columns, 256 bytes each: four groups of 16 rows, and in a group 16
-rows of 4 bytes. The byte `b` (0 to 3) of a row in step `s` holds four trits as codes `trit + 1`:
+A tile is 64 rows of a matrix. It lies in steps of 16 columns, 256 bytes each: four groups of 16 rows, and in a group
+16 rows of 4 bytes. The byte `b` (0 to 3) of a row in step `s` holds four trits as codes `trit + 1`:
 
     bits 2j, 2j+1  =  code of column 16 s + 4 j + b        j = 0 to 3
 
-so that 4 bytes of a row, masked to the bits of one j, meet 4 activations that lie side by side, and a 64-byte vector is 16
-rows. A matrix whose rows are no multiple of 64 is filled up with rows of zeros (code 1).
+so that 4 bytes of a row, masked to the bits of one j, meet 4 activations that lie side by side, and a 64-byte vector
+is 16 rows. A matrix whose rows are no multiple of 64 is filled up with rows of zeros (code 1).
 """
 
 import numpy as np

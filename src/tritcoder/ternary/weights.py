@@ -16,7 +16,7 @@ TernaryLayout = Literal["tq2_0", "tq1_0", "i2_s", "rows4", "trits"]
 
     tq2_0   GGUF: blocks of 256 weights of a row, 64 bytes of trits and a float16 scale (66 bytes a block)
     tq1_0   GGUF: blocks of 256 weights of a row, 52 bytes of trits and a float16 scale (54 bytes a block)
-    i2_s    bitnet.cpp's GGUF: 128 weights in 32 bytes, the matrix in a row, one float32 scale after it
+    i2_s    bitnet.cpp's GGUF: 128 weights in 32 bytes, the matrix in a row (the file's scale after it is left out)
     rows4   Hugging Face packed: four rows of the matrix in one row of bytes (see ternary.packing)
     trits   one int8 a weight
 """
@@ -82,3 +82,10 @@ class ModelWeights:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else the file says of itself (`general.name`, `general.license`, ...)."""
     bytes_on_disk: int = 0
+
+
+def linear_sizes(shape: ModelConfig) -> dict[str, tuple[int, int]]:
+    """(rows, cols) of each linear layer of a block, by `LINEAR_NAMES`."""
+    dim, hidden, kv = shape.dim, shape.hidden_dim, shape.n_kv_heads * shape.head_dim
+    sizes = ((dim, dim), (kv, dim), (kv, dim), (dim, dim), (hidden, dim), (hidden, dim), (dim, hidden))
+    return dict(zip(LINEAR_NAMES, sizes, strict=True))

@@ -1,0 +1,26 @@
+"""The compiled core gives the bits of the numpy one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from random_models import SMALL, random_weights, twin
+from test_reference import SHAPES, read
+
+from tritcoder.engine.core import open_core
+from tritcoder.engine.reference import ReferenceCore
+from tritcoder.ternary.shape import ModelConfig
+
+native = pytest.importorskip("tritcoder.engine.native", exc_type=ImportError)
+pytestmark = pytest.mark.native
+
+
+@pytest.mark.parametrize("kv_dtype", ["float16", "int8"])
+@pytest.mark.parametrize("shape", [*SHAPES, twin(SMALL), twin(replace(SMALL, n_heads=128))], ids=str)
+def test_the_compiled_core_is_the_numpy_core_bit_for_bit(shape: ModelConfig, kv_dtype: str) -> None:
+    weights = random_weights(shape)
+    ids = np.random.default_rng(6).integers(0, shape.vocab_size, 50).tolist()
+    wanted = read(ReferenceCore(weights), ids, kv_dtype)
+    for kernel in native.usable_kernels():
+        for chunk in (50, 1, 9):
+            np.testing.assert_array_equal(read(open_core(weights, 2, kernel), ids, kv_dtype, chunk), wanted)
