@@ -39,7 +39,7 @@ sanitize-%: build = build/check-$(firstword $(subst $(COMMA), ,$*))
 sanitize-%:
 	@echo "== $(compiler), -fsanitize=$(sanitizers)"
 	@cmake $(CXX_TESTS) -B $(build) -DCMAKE_CXX_COMPILER=$(compiler) -DTRITCODER_SANITIZE=$(sanitizers) >/dev/null
-	@cmake --build $(build) >/dev/null
+	@MAKEFLAGS= cmake --build $(build) >/dev/null
 	@$(build)/native_tests
 
 # The C++ tests on emulated ARM: with the dot product instructions, and on a processor that lacks them.

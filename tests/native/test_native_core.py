@@ -159,8 +159,10 @@ def test_a_cache_of_another_model_is_refused(core: NativeCore, change: Any) -> N
         core.forward(**arguments(core) | {"cache": other.new_pool(BLOCKS)})
 
 
-RIGHT = {"vocab_size": 70, "dim": 64, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "head_dim": 32, "hidden_dim": 64,
-         "max_seq_len": 40, "norm_eps": 1e-5, "hidden_act": "silu", "ternary": True, "threads": 1, "kernel": ""}  # fmt: skip
+RIGHT: dict[str, Any] = {
+    "vocab_size": 70, "dim": 64, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "head_dim": 32, "hidden_dim": 64,
+    "max_seq_len": 40, "norm_eps": 1e-5, "hidden_act": "silu", "ternary": True, "threads": 1, "kernel": "",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
