@@ -10,7 +10,6 @@ from tritcoder.engine.reference import ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
 
-
 KERNEL_VARIABLE = "TRITCODER_KERNEL"
 
 
