@@ -2,12 +2,15 @@
 #   make demo     the whole road in minutes: corpus, tokenizer, ternary model and twin, answers, scores, report
 #   make test     every fast test            make check    style, types, import contracts
 #   make bench    the benchmarks             make compat   saved models in transformers 4.57 and 5.x
+#   make check-native   the C++ tests under sanitizers    make check-arm   the same on an emulated ARM machine
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp)
+CXX_TESTS := -S . -DTRITCODER_EXTENSION=OFF -DTRITCODER_TESTS=ON
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test check bench compat format sandbox clean
+.PHONY: demo test check check-native check-arm bench compat format sandbox clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/.demo sandbox
@@ -21,6 +24,33 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_docs.py
+
+# The C++ tests under sanitizers, with gcc and, where it is installed, clang. Nothing of Python is needed.
+check-native:
+	@$(call needed,cmake,cmake) && $(call needed,g++,g++)
+	@command -v clang++ >/dev/null || echo "clang++ is not installed: left out"
+	@$(MAKE) --no-print-directory -j $(JOBS) -Otarget sanitize-g++-address,undefined sanitize-g++-thread \
+	  $(if $(shell command -v clang++),sanitize-clang++-address$(COMMA)undefined sanitize-clang++-thread)
+
+COMMA := ,
+sanitize-%: compiler = $(firstword $(subst -, ,$*))
+sanitize-%: sanitizers = $(lastword $(subst -, ,$*))
+sanitize-%: build = build/check-$(firstword $(subst $(COMMA), ,$*))
+sanitize-%:
+	@echo "== $(compiler), -fsanitize=$(sanitizers)"
+	@cmake $(CXX_TESTS) -B $(build) -DCMAKE_CXX_COMPILER=$(compiler) -DTRITCODER_SANITIZE=$(sanitizers) >/dev/null
+	@MAKEFLAGS= cmake --build $(build) >/dev/null
+	@$(build)/native_tests
+
+# The C++ tests on emulated ARM: with the dot product instructions, and on a processor that lacks them.
+QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu
+check-arm:
+	@$(call needed,cmake,cmake) && $(call needed,aarch64-linux-gnu-g++,g++-aarch64-linux-gnu) && \
+	  $(call needed,qemu-aarch64,qemu-user)
+	@cmake $(CXX_TESTS) -B build/check-arm -DCMAKE_TOOLCHAIN_FILE=native/tests/aarch64-linux.cmake >/dev/null
+	@cmake --build build/check-arm -j $(JOBS) >/dev/null
+	@$(QEMU) -cpu max build/check-arm/native_tests --expect neon
+	@$(QEMU) -cpu cortex-a53 build/check-arm/native_tests --expect scalar
 
 format: .venv/.dev
 	$(BIN)/ruff check --fix .
@@ -59,6 +89,8 @@ sandbox:
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+needed = { command -v $(1) >/dev/null || { echo "error: $(1) is missing; try: apt-get install $(2)" >&2; exit 2; }; }
 
 apt_install = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(1)" && \
   { apt-get install -y -qq $(1) >/dev/null 2>&1 || \

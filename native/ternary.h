@@ -15,6 +15,14 @@
 #pragma fp_contract(off)  // CMakeLists.txt tells other compilers
 #endif
 
+// A function that several kernel files share must not be compiled by itself in any of them, not even in a debug build: the
+// linker keeps one copy for all, and that may use instructions that the processor lacks.
+#if defined(_MSC_VER) && !defined(__clang__)
+#define TRITCODER_INLINE __forceinline
+#else
+#define TRITCODER_INLINE __attribute__((always_inline)) inline
+#endif
+
 namespace tritcoder {
 
 constexpr int TILE_ROWS = 64;
@@ -52,12 +60,12 @@ struct HeadBlock {
 struct AttentionLayout {
     CacheType type;
     int width;  // of a head, filled up to a multiple of 16
-    size_t element_bytes() const { return type == CacheType::float16 ? 2 : 1; }
-    size_t half_bytes() const { return element_bytes() * size_t(BLOCK_POSITIONS) * size_t(width); }
-    size_t head_bytes() const {
+    TRITCODER_INLINE size_t element_bytes() const { return type == CacheType::float16 ? 2 : 1; }
+    TRITCODER_INLINE size_t half_bytes() const { return element_bytes() * size_t(BLOCK_POSITIONS) * size_t(width); }
+    TRITCODER_INLINE size_t head_bytes() const {
         return 2 * half_bytes() + (type == CacheType::int8 ? 2 * BLOCK_POSITIONS * sizeof(float) : 0);
     }
-    HeadBlock at(uint8_t* head) const {
+    TRITCODER_INLINE HeadBlock at(uint8_t* head) const {
         uint8_t* scales = head + 2 * half_bytes();
         return {head, head + half_bytes(), reinterpret_cast<float*>(scales),
                 reinterpret_cast<float*>(scales) + BLOCK_POSITIONS};

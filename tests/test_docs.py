@@ -44,11 +44,12 @@ from tritcoder.train.loop import train
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tritcoder"
-FOLDERS = ("docs", "src", "tests", "benchmarks", "configs")
+FOLDERS = ("docs", "src", "tests", "benchmarks", "configs", "native")
 PAGES = sorted([*ROOT.glob("*.md"), *(path for name in FOLDERS for path in (ROOT / name).rglob("*.md"))])
 LIVING = [path for path in PAGES if path.name not in ("log.md", "CHANGELOG.md")]
 """Pages about what is there now; the others tell of their day."""
-DESCRIBED = (".py", ".css", ".j2")
+DESCRIBED = {"": (".py", ".css", ".j2"), "native/": (".cpp", ".h", ".cmake")}
+"""The files that have a row: in the package, and in a folder beside it that is a room."""
 NOT_YET = ("serve/",)
 """Named under "Not there yet"; when one of them comes, it moves to the rooms."""
 
@@ -98,12 +99,13 @@ def described_files(text: str) -> set[str]:
     return found
 
 
-def files_amiss(source: Path, text: str) -> list[str]:
+def files_amiss(source: Path, text: str, room: str = "") -> list[str]:
     """Files that the page does not describe, and files that it describes and that are not there."""
-    paths = [path for path in source.rglob("*") if path.suffix in DESCRIBED]
-    there = {path.relative_to(source).as_posix() for path in paths}
-    silent = {path.relative_to(source).as_posix() for path in paths if path.name == "__init__.py" and is_bare(path)}
-    described = described_files(text)
+    paths = {room + path.relative_to(source).as_posix(): path for path in source.rglob("*")}
+    there = {name for name, path in paths.items() if path.suffix in DESCRIBED[room]}
+    silent = {name for name in there if paths[name].name == "__init__.py" and is_bare(paths[name])}
+    beside = tuple(other for other in DESCRIBED if other)
+    described = {name for name in described_files(text) if name.startswith(room or beside) == bool(room)}
     missing = [f"{name}: docs/architecture.md does not say what it holds" for name in there - silent - described]
     return sorted(missing + [f"{name}: described, but not there" for name in described - there])
 
@@ -115,7 +117,9 @@ def is_bare(path: Path) -> bool:
 
 @cache
 def symbols(path: Path) -> frozenset[str]:
-    """Names that a module defines at its top, and within its classes as `Class.name`."""
+    """Names that a module defines at its top, and within its classes as `Class.name`; of C++, every word."""
+    if path.suffix != ".py":
+        return frozenset(re.findall(r"\w+", path.read_text(encoding="utf-8")))
     return frozenset(_names(ast.parse(path.read_text(encoding="utf-8")).body, ""))
 
 
@@ -147,7 +151,7 @@ def places_amiss(text: str) -> list[str]:
 
 
 def _is_there(span: str) -> bool:
-    found = re.fullmatch(r"([\w./-]+\.(?:py|md|toml|css|j2)|[\w./-]+/)(?::([\w.]+))?", span)
+    found = re.fullmatch(r"([\w./-]+\.(?:py|md|toml|css|j2|cpp|h|cmake)|[\w./-]+/)(?::([\w.]+))?", span)
     if not found or span.startswith(("runs/", "/")):
         return True
     name, symbol = found[1].strip("/"), found[2]
@@ -165,6 +169,7 @@ def entries() -> tuple[Path, ...]:
 
 def test_every_file_is_described_and_every_described_file_is_there() -> None:
     assert files_amiss(SOURCE, page("docs/architecture.md")) == []
+    assert files_amiss(ROOT / "native", page("docs/architecture.md"), "native/") == []
 
 
 def test_a_file_that_is_added_and_not_described_is_found(tmp_path: Path) -> None:
@@ -283,13 +288,13 @@ def test_the_verbs_are_those_of_the_command_line() -> None:
 def commands(text: str, program: str) -> set[str]:
     """The second words of commands in a page's code."""
     code = re.findall(r"`([^`\n]+)`", text) + re.findall(r"^```[\s\S]*?^```|^    .*$", text, re.MULTILINE)
-    return set(re.findall(rf"(?:^|(?<!from)[\s=]){program} ([a-z]\w*)", "\n".join(code), re.MULTILINE))
+    return set(re.findall(rf"(?:^|(?<!from)[\s=]){program} ([a-z][\w-]*)", "\n".join(code), re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    targets = set(re.findall(r"^(\w+):", page("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", page("Makefile"), re.MULTILINE))
     assert commands(text, "tritcoder") <= set(VERBS)
     assert commands(text, "make") <= targets
 

@@ -49,6 +49,15 @@ void check_sums(const Kernels& kernels, int n, Kind kind, Random& random) {
     CHECK(equal, named(kernels, "add", n, kind));
 }
 
+void check_dots(const Kernels& kernels, int n, int cols, Kind kind, Random& random) {
+    const int stride = cols + 16 * random.below(3), out_stride = random.between(1, 70);
+    const auto row = numbers(size_t(cols), kind, random), x = numbers(size_t((n - 1) * stride + cols), kind, random);
+    std::vector<float> out(size_t(n * out_stride), 5.0f), expected = out;
+    for (int t = 0; t < n; ++t) expected[size_t(t * out_stride)] = longhand::sum16(&x[size_t(t * stride)], row.data(), cols);
+    kernels.dots(row.data(), x.data(), stride, n, cols, out.data(), out_stride);
+    CHECK(same(out, expected), named(kernels, "dots", n, kind) + ", cols " + text(cols));
+}
+
 void check_gated(const Kernels& kernels, int n, Kind kind, Random& random) {
     const auto gate = numbers(size_t(n), kind, random), up = numbers(size_t(n), kind, random);
     for (Act act : {Act::silu, Act::relu2}) {
@@ -129,6 +138,7 @@ void test_float_kernels() {
                 check_gated(*kernels, n, kind, random);
                 check_quantize(*kernels, n, kind, random);
             }
+            for (int n = 1; n <= 33; ++n) check_dots(*kernels, n, 16 * random.between(1, 20), kind, random);
             for (int n = 1; n <= 70; ++n) check_scaled(*kernels, n, kind, random);
             for (int head = 2; head <= 128; head += 2) check_rotate(*kernels, head, kind, random);
         }

@@ -1,4 +1,4 @@
-// Tests of the C++ core, without a framework: native_tests [--soak SECONDS].
+// Tests of the C++ core, without a framework: native_tests [--soak SECONDS | --expect KERNEL].
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -33,13 +33,18 @@ int main(int count, char** words) {
     using namespace tritcoder::tests;
     int seconds = 0;
     if (count == 3 && !std::strcmp(words[1], "--soak")) seconds = std::atoi(words[2]);
-    if (count != 1 && seconds < 1) {
-        std::fprintf(stderr, "usage: native_tests [--soak SECONDS]\n");
+    const char* expected = count == 3 && !std::strcmp(words[1], "--expect") ? words[2] : nullptr;
+    if (count != 1 && seconds < 1 && !expected) {
+        std::fprintf(stderr, "usage: native_tests [--soak SECONDS | --expect KERNEL]\n");
         return 2;
     }
     std::printf("kernels:");
     for (const auto* kernels : tritcoder::usable_kernels()) std::printf(" %s", kernels->name);
     std::printf("\n");
+    if (expected && std::strcmp(expected, tritcoder::usable_kernels().front()->name)) {
+        std::printf("the best kernel here should be %s\n", expected);
+        return 1;
+    }
     if (seconds) {
         soak(seconds);
         std::printf("soak: %zu passed, %zu failed\n", tally().passed, tally().failed);
