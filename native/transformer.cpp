@@ -9,6 +9,7 @@ namespace tritcoder {
 namespace {
 
 constexpr int QUERY_STRIP = 16;  // tokens of a prompt whose queries make one piece of work
+constexpr int TOKENS_AT_ONCE = 96;  // of a long step: so that what is computed for them stays in the second cache
 
 size_t up_to(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -32,7 +33,6 @@ struct Transformer::Activations {
     std::vector<float> x, heads, mixed, hidden, normed;
     std::vector<int8_t> levels;
     std::vector<Levels> metas;
-    std::vector<int> position, run;
 
     Activations(const Shape& s, int n)
         : capacity(n),
@@ -43,9 +43,7 @@ struct Transformer::Activations {
           hidden(size_t(n) * size_t(s.hidden_dim)),
           normed(size_t(n) * widest),
           levels(size_t(n) * widest),
-          metas(size_t(n)),
-          position(size_t(n)),
-          run(size_t(n)) {
+          metas(size_t(n)) {
         for (size_t t = 0; t < size_t(n); ++t) metas[t].values = levels.data() + t * widest;
     }
 };
@@ -152,15 +150,37 @@ void Transformer::set_rope(const float* cos, const float* sin) {
 
 void Transformer::forward(const Step& step) {
     const std::lock_guard<std::mutex> lock(busy_);
+    if (step.n_tokens <= TOKENS_AT_ONCE) return read(step);
+    std::vector<int32_t> counts, starts, rows;
+    int run = 0, within = 0, row = 0;
+    for (int from = 0; from < step.n_tokens;) {
+        const int first = run;
+        int taken = 0;
+        counts.clear();
+        starts.clear();
+        while (run < step.n_runs && taken < TOKENS_AT_ONCE) {
+            counts.push_back(std::min(step.counts[run] - within, TOKENS_AT_ONCE - taken));
+            starts.push_back(step.starts[run] + within);
+            taken += counts.back();
+            within += counts.back();
+            if (within == step.counts[run]) ++run, within = 0;
+        }
+        rows.clear();
+        for (int i = row; i < step.n_rows && step.rows[i] < from + taken; ++i) rows.push_back(step.rows[i] - from);
+        read({step.cache, step.tokens + from, taken, counts.data(), starts.data(), step.tables + first * step.table_width,
+              int(counts.size()), step.table_width, rows.data(), int(rows.size()),
+              step.logits + size_t(row) * size_t(shape_.vocab_size)});
+        row += int(rows.size());
+        from += taken;
+    }
+}
+
+void Transformer::read(const Step& step) {
     if (!now_ || now_->capacity < step.n_tokens) now_ = std::make_unique<Activations>(shape_, step.n_tokens);
     first_token_.clear();
     int t = 0, longest = 0;
-    for (int run = 0; run < step.n_runs; ++run) {
+    for (int run = 0; run < step.n_runs; t += step.counts[run++]) {
         first_token_.push_back(t);
-        for (int i = 0; i < step.counts[run]; ++i, ++t) {
-            now_->run[size_t(t)] = run;
-            now_->position[size_t(t)] = step.starts[run] + i;
-        }
         longest = std::max(longest, step.starts[run] + step.counts[run]);
     }
     for (auto& scratch : scratch_) {

@@ -106,6 +106,7 @@ class Transformer {
     struct Scratch;
 
     void place_linear_layers();
+    void read(const Step& step);
     void embed(const Step& step);
     void attention(const Step& step, int layer);
     void feed_forward(int layer, int n);
