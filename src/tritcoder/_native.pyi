@@ -5,9 +5,7 @@ import numpy as np
 BLOCK_POSITIONS: int
 
 def kernels() -> list[str]: ...
-def sample(
-    logits: np.ndarray, temperature: float, top_k: int, min_p: float, top_p: float, point: float
-) -> int: ...
+def sample(logits: np.ndarray, temperature: float, top_k: int, min_p: float, top_p: float, point: float) -> int: ...
 
 class Cache:
     n_blocks: int
