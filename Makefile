@@ -88,7 +88,7 @@ sandbox:
 	  echo "bubblewrap is missing: programs run at a lower sandbox level (docs/sandbox.md); apt-get install bubblewrap"
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 needed = { command -v $(1) >/dev/null || { echo "error: $(1) is missing; try: apt-get install $(2)" >&2; exit 2; }; }
 

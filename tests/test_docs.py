@@ -7,6 +7,7 @@ import ast
 import json
 import re
 import runpy
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from functools import cache
@@ -89,13 +90,13 @@ def first_column(text: str, nth: int = 0) -> list[str]:
 # ---- files and symbols ----
 
 
-def described_files(text: str) -> set[str]:
+def described_files(text: str) -> list[str]:
     """The files that the rooms' tables describe, below the package."""
-    found = set()
+    found: list[str] = []
     for heading, body in sections(text).items():
         room = re.fullmatch(r"`(\w+/)`|The ground", heading)
         if room:
-            found |= {(room[1] or "") + name for name in first_column(body)}
+            found += [(room[1] or "") + name for name in first_column(body)]
     return found
 
 
@@ -107,7 +108,10 @@ def files_amiss(source: Path, text: str, room: str = "") -> list[str]:
     beside = tuple(other for other in DESCRIBED if other)
     described = {name for name in described_files(text) if name.startswith(room or beside) == bool(room)}
     missing = [f"{name}: docs/architecture.md does not say what it holds" for name in there - silent - described]
-    return sorted(missing + [f"{name}: described, but not there" for name in described - there])
+    twice = [
+        f"{name}: described twice" for name, n in Counter(described_files(text)).items() if n > 1 and name in there
+    ]
+    return sorted(missing + twice + [f"{name}: described, but not there" for name in described - there])
 
 
 def is_bare(path: Path) -> bool:
@@ -176,8 +180,11 @@ def test_a_file_that_is_added_and_not_described_is_found(tmp_path: Path) -> None
     for name in ("data/__init__.py", "data/corpus.py", "data/parquet.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text('"""What it is."""\n' + "x = 1\n" * name.endswith("s.py"), encoding="utf-8")
-    text = "### `data/`\n\n| file | idea |\n| --- | --- |\n| `corpus.py` | a |\n| `gone.py` | b |\n"
+    text = (
+        "### `data/`\n\n| file | idea |\n| --- | --- |\n| `corpus.py` | a |\n| `gone.py` | b |\n| `corpus.py` | c |\n"
+    )
     assert files_amiss(tmp_path, text) == [
+        "data/corpus.py: described twice",
         "data/gone.py: described, but not there",
         "data/parquet.py: docs/architecture.md does not say what it holds",
     ]

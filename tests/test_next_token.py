@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tritcoder.engine.sampling import Chooser
+from tritcoder.errors import NotFiniteError
 from tritcoder.generate import next_token
 from tritcoder.records import Sampling
 
@@ -34,6 +36,17 @@ def test_greedy_takes_the_likeliest_and_of_equals_the_first() -> None:
     random = np.random.default_rng(0)
     assert next_token(np.array([0.1, 2.0, 1.9], np.float32), Sampling(temperature=0), random) == 1
     assert next_token(np.array([0.0, 3.0, 3.0], np.float32), Sampling(temperature=0), random) == 1
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_logits_that_are_no_finite_numbers_choose_nothing(wrong: float, temperature: float) -> None:
+    logits = np.array([0.1, wrong, 1.9], np.float32)
+    sampling = Sampling(temperature=temperature)
+    with pytest.raises(NotFiniteError, match="no finite numbers"):
+        next_token(logits, sampling, np.random.default_rng(0))
+    with pytest.raises(NotFiniteError, match="no finite numbers"):
+        Chooser(sampling, np.random.default_rng(0), len(logits), ()).choose(logits, None)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Float32
 
-from tritcoder.errors import ModelFileError, PromptError
+from tritcoder.errors import ModelFileError, NotFiniteError, PromptError
 from tritcoder.protocols import Constraint, Decoding, LanguageModel, OnText, RunningModel, Writing
 from tritcoder.records import Completion, FinishReason, Likelihood, Prompt, Sampling, TokenScore
 from tritcoder.tokenizer.bpe import Tokenizer
@@ -32,10 +32,16 @@ def next_token(
     divided by the temperature. Of the `top_k` likeliest tokens, those with at least `min_p` of the best one's
     probability, and of these the fewest whose probabilities reach `top_p`, stay (Holtzman et al. 2019,
     arXiv:1904.09751); one random number decides among them.
+
+    Raises:
+        NotFiniteError: a logit is no number, or infinite: the weights are damaged.
     """
     logits = _adjusted(logits, sampling, context)
+    best = int(np.argmax(logits))  # of the first that is no number, if there is one
+    if not np.isfinite(logits[best]):
+        raise NotFiniteError("the model's logits are no finite numbers", "its file is damaged: export it again")
     if sampling.temperature == 0:
-        return int(np.argmax(logits))
+        return best
     order = np.argsort(-logits, kind="stable")
     if sampling.top_k:
         order = order[: sampling.top_k]

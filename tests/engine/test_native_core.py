@@ -8,7 +8,7 @@ from random_models import SMALL, random_weights, twin
 from test_reference import SHAPES, read
 
 from tritcoder.engine.core import open_core
-from tritcoder.engine.reference import ReferenceCore
+from tritcoder.engine.reference import BLOCK_POSITIONS, ReferenceCore
 from tritcoder.ternary.shape import ModelConfig
 
 native = pytest.importorskip("tritcoder.engine.native", exc_type=ImportError)
@@ -24,3 +24,7 @@ def test_the_compiled_core_is_the_numpy_core_bit_for_bit(shape: ModelConfig, kv_
     for kernel in native.usable_kernels():
         for chunk in (50, 1, 9):
             np.testing.assert_array_equal(read(open_core(weights, 2, kernel), ids, kv_dtype, chunk), wanted)
+
+
+def test_both_cores_cut_the_cache_into_the_same_blocks() -> None:
+    assert native._native.BLOCK_POSITIONS == BLOCK_POSITIONS

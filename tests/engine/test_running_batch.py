@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_models import SMALL, random_weights
 
-from tritcoder.engine.blocks import BlockTree, Holding
+from tritcoder.engine.block_tree import BlockTree, Holding
 from tritcoder.engine.core import open_core
 from tritcoder.engine.reference import BLOCK_POSITIONS, ReferenceCore
 from tritcoder.engine.running_batch import RunningBatch

@@ -20,7 +20,7 @@ _native: Any = pytest.importorskip(
     "tritcoder._native", reason="the extension is not built: `pip install .` builds it"
 )
 from tritcoder.engine.native import NativeCore, usable_kernels  # noqa: E402
-from tritcoder.engine.reference import KERNEL_VARIABLE  # noqa: E402
+from tritcoder.engine.settings import KERNEL_VARIABLE  # noqa: E402
 
 pytestmark = pytest.mark.native
 

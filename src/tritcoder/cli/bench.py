@@ -24,7 +24,7 @@ def bench(
     what each number is and is not.
 
     Args:
-        model: a run directory, a model directory, or a rival such as naive:constant, hf:PATH, gemini:NAME.
+        model: a run or model directory, a GGUF file, or a rival such as naive:constant, hf:PATH, gemini:NAME.
         batches: answers written at once, such as 1,8,32 (the default; for services behind an API, which cost, 1).
         max_tokens: written for each answer at the most.
         repeats: how often each measurement is taken.

@@ -23,14 +23,17 @@ def doctor() -> None:
 
 def _engine() -> str:
     """The kernels that this processor can run, best first, and how many threads they get."""
+    from tritcoder.engine.settings import KERNEL_VARIABLE, asked_kernel, threads_for
     from tritcoder.errors import ConfigError
 
+    if asked_kernel() == "numpy":
+        return f"in numpy, slowly, as {KERNEL_VARIABLE} says"
     try:
-        from tritcoder.engine.native import chosen_kernel, default_threads, usable_kernels
+        from tritcoder.engine.native import chosen_kernel, usable_kernels
     except ImportError as error:
         return f"in numpy, slowly: the kernels are not built ({error}); install again with a C++ compiler at hand"
     try:
-        kernel, threads = chosen_kernel(), default_threads()
+        kernel, threads = chosen_kernel(), threads_for()
     except ConfigError as error:
         return f"none: {error.message}\n                 {error.hint}"
     others = ", ".join(name for name in usable_kernels() if name != kernel)

@@ -44,7 +44,7 @@ def evaluate(
 
     Args:
         benchmark: apps, humaneval, humaneval+, mbpp, mbpp+, leetcode, ..., or embedded for our own problems.
-        model: a run directory, a model directory, or a rival such as naive:constant, hf:PATH, gemini:NAME.
+        model: a run or model directory, a GGUF file, or a rival such as naive:constant, hf:PATH, gemini:NAME.
         gold: run the human solutions, to find the problems that cannot be used.
         problems: where the problems lie; default: the folder that TRITCODER_DATA names. For APPS also hub.
         train_problems: training problems for the naive rivals; default: those that belong to PROBLEMS.

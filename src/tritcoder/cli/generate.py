@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tritcoder.records import Completion, Prompt, Sampling
+from tritcoder.records import Completion, Problem, Prompt, Sampling
 
 
 def generate(
@@ -19,6 +19,8 @@ def generate(
     temperature: float = 0.6,
     top_p: float = 0.95,
     top_k: int = 0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
     seed: int = 0,
     max_tokens: int = 256,
     stop: tuple[str, ...] = (),
@@ -31,11 +33,13 @@ def generate(
 
     Args:
         prompt: the problem, or the path of a file that holds it, or - for standard input.
-        model: a run directory, a model directory, or a rival such as naive:retrieval, hf:PATH, gemini:NAME.
+        model: a run or model directory, a GGUF file, or a rival such as naive:retrieval, hf:PATH, gemini:NAME.
         samples: how many answers.
         temperature: 0 takes the likeliest token always.
         top_p: sample among the fewest tokens whose probabilities reach this sum.
         top_k: sample among this many likeliest tokens; 0 for all.
+        min_p: leave out tokens with less than this share of the likeliest one's probability.
+        repetition_penalty: above 1 makes tokens that stand in the text already less likely.
         seed: same seed, same answer.
         max_tokens: length of an answer at the most.
         stop: end before this string; may be given several times.
@@ -44,8 +48,6 @@ def generate(
         suffix: with --code: the code that follows the gap to be filled.
         json_: print one JSON object an answer instead of text as it is written.
     """
-    from tritcoder.data.apps import read_problems
-    from tritcoder.data.config import ProblemsConfig
     from tritcoder.errors import AskedWronglyError
     from tritcoder.experiment.opening import open_generator
     from tritcoder.generate import require_prompt
@@ -53,17 +55,33 @@ def generate(
     if samples < 1:
         raise AskedWronglyError(f"--samples must be at least 1, found {samples}")
     text = require_prompt(_read(prompt))
-    sampling = Sampling(max_tokens, temperature, top_p, top_k, seed, tuple(s.replace("\\n", "\n") for s in stop))
+    sampling = Sampling(
+        max_tokens,
+        temperature,
+        top_p,
+        top_k,
+        seed,
+        tuple(s.replace("\\n", "\n") for s in stop),
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
     starter = starter_code.replace("\\n", "\n")
     prompts = [
         Prompt(text, "code" if code else "problem", suffix, starter, bool(starter), "prompt", sample)
         for sample in range(samples)
     ]
-    training = read_problems(ProblemsConfig(), "train") if model.startswith("naive:") else []
-    generator = open_generator(model, training)
+    generator = open_generator(model, _training_problems() if model.startswith("naive:") else [])
     live = samples == 1 and not json_
     for completion in generator.generate(prompts, sampling, _stream if live else None):
         _show(completion, json_, live, samples)
+
+
+def _training_problems() -> list[Problem]:
+    """What the naive rivals learn from; its import costs a start that needs it not 30 ms."""
+    from tritcoder.data.apps import read_problems
+    from tritcoder.data.config import ProblemsConfig
+
+    return read_problems(ProblemsConfig(), "train")
 
 
 def _read(prompt: str) -> str:

@@ -1,12 +1,12 @@
 """One way to open a core: the compiled one where it is built, else numpy."""
 
-import os
 import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
-from tritcoder.engine.reference import KERNEL_VARIABLE, ReferenceCore
+from tritcoder.engine.reference import ReferenceCore
+from tritcoder.engine.settings import asked_kernel
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import ModelWeights
 
@@ -70,7 +70,7 @@ def open_core(weights: ModelWeights, threads: int | None = None, kernel: str | N
         threads: by default one for each core; numpy knows one only.
         kernel: `numpy`, or one that the compiled core knows; by default what TRITCODER_KERNEL says, or the best.
     """
-    if (kernel or os.environ.get(KERNEL_VARIABLE)) == "numpy":
+    if asked_kernel(kernel) == "numpy":
         return ReferenceCore(weights)
     try:
         from tritcoder.engine.native import NativeCore

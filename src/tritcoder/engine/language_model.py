@@ -13,8 +13,6 @@ from tritcoder.engine.core import Core
 from tritcoder.engine.reference import BLOCK_POSITIONS, CacheType
 from tritcoder.engine.running_batch import CHUNK, MAX_RUNNING, RunningBatch
 from tritcoder.errors import ConfigError, PromptError
-from tritcoder.protocols import Constraint
-from tritcoder.records import Sampling
 from tritcoder.ternary.shape import ModelConfig
 
 CACHE_BYTES = 256 * 2**20
@@ -120,6 +118,7 @@ class EngineModel:
             speculate=speculate,
             chunk=chunk,
         )
+        self.submit, self.step, self.cancel = self.batch.submit, self.batch.step, self.batch.cancel
 
     @property
     def name(self) -> str:
@@ -135,31 +134,6 @@ class EngineModel:
     def max_seq_len(self) -> int:
         """The most tokens of prompt and answer together."""
         return self.core.shape.max_seq_len
-
-    def submit(
-        self,
-        ids: Sequence[int],
-        sampling: Sampling,
-        random: np.random.Generator,
-        *,
-        n_tokens: int,
-        end_id: int,
-        constraint: Constraint | None = None,
-    ) -> Any:
-        """See protocols.RunningModel.
-
-        Raises:
-            PromptError: it can never fit into the context or the memory.
-        """
-        return self.batch.submit(ids, sampling, random, n_tokens=n_tokens, end_id=end_id, constraint=constraint)
-
-    def step(self) -> None:
-        """Bring every sequence forward by a token or a piece of its prompt."""
-        self.batch.step()
-
-    def cancel(self, writing: Any) -> None:
-        """Let a sequence leave; nothing happens if it has."""
-        self.batch.cancel(writing)
 
     def start(self, prompts: Sequence[Sequence[int]]) -> EngineDecoding:
         """Read the prompts, in memory of their own, and stand ready to write.

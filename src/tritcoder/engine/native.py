@@ -4,17 +4,14 @@ Importing this module fails with ImportError where the extension is not built.
 """
 
 import mmap
-import os
 
 import numpy as np
 
 from tritcoder import _native
-from tritcoder.engine.reference import KERNEL_VARIABLE as KERNEL_VARIABLE
 from tritcoder.engine.rope import rope_tables
+from tritcoder.engine.settings import asked_kernel, threads_for
 from tritcoder.errors import ConfigError, ModelFileError
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
-
-THREADS_VARIABLE = "TRITCODER_THREADS"
 
 
 def usable_kernels() -> list[str]:
@@ -28,22 +25,12 @@ def chosen_kernel(asked: str | None = None) -> str:
     Raises:
         ConfigError: this machine has no such kernel.
     """
-    kernel = asked or os.environ.get(KERNEL_VARIABLE, "") or usable_kernels()[0]
+    kernel = asked_kernel(asked) or usable_kernels()[0]
     if kernel not in usable_kernels():
         raise ConfigError(
             f"there is no kernel {kernel!r} on this machine", f"choose one of {', '.join(usable_kernels())}"
         )
     return kernel
-
-
-def default_threads() -> int:
-    """As many threads as this process may use cores, or what TRITCODER_THREADS says."""
-    asked = os.environ.get(THREADS_VARIABLE, "")
-    if asked:
-        if not asked.isdecimal() or not 1 <= int(asked) <= 1024:
-            raise ConfigError(f"{THREADS_VARIABLE} must be a number from 1 to 1024, found {asked!r}")
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class NativeCore:
@@ -62,9 +49,6 @@ class NativeCore:
             ModelFileError: a byte of the weights holds no trit.
         """
         shape = weights.shape
-        threads = default_threads() if threads is None else threads
-        if not 1 <= threads <= 1024:
-            raise ConfigError(f"threads must be 1 to 1024, found {threads}")
         self.shape = shape
         self._core = _native.Core(
             vocab_size=shape.vocab_size,
@@ -78,7 +62,7 @@ class NativeCore:
             norm_eps=shape.norm_eps,
             hidden_act=shape.hidden_act,
             ternary=shape.quantization == "ternary",
-            threads=threads,
+            threads=threads_for(threads),
             kernel=chosen_kernel(kernel),
         )
         self._fill(weights)

@@ -17,9 +17,6 @@ from tritcoder.ternary.decoding import floats_of, trits_of
 from tritcoder.ternary.shape import ModelConfig
 from tritcoder.ternary.weights import LINEAR_NAMES, FloatWeight, ModelWeights, TernaryWeight
 
-KERNEL_VARIABLE = "TRITCODER_KERNEL"
-"""Names the kernel, unless the caller does; `numpy` is this core."""
-
 BLOCK_POSITIONS = 32
 """Positions of all layers whose keys and values lie in one block."""
 
@@ -95,6 +92,7 @@ class ReferenceCore:
         """Memory for keys and values."""
         return ReferencePool(self.shape, n_blocks, kv_dtype)
 
+    @np.errstate(over="ignore", invalid="ignore")  # damaged weights; whoever chooses by the logits says so
     def forward(
         self,
         pool: ReferencePool,

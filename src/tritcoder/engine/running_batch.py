@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tritcoder.engine.blocks import BlockTree, common_prefix
+from tritcoder.engine.block_tree import BlockTree, common_prefix
 from tritcoder.engine.core import Core
 from tritcoder.engine.reference import BLOCK_POSITIONS, CacheType
 from tritcoder.engine.sequence import RunningSequence

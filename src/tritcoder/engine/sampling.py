@@ -7,10 +7,12 @@ Axes: V vocabulary.
 """
 
 from collections.abc import Iterable
+from math import isfinite
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from tritcoder.errors import NotFiniteError
 from tritcoder.records import Sampling, TokenScore
 
 try:
@@ -27,9 +29,6 @@ UNSEEN = 38.0
 
 def draw(logits: Float32[np.ndarray, "V"], sampling: Sampling, random: np.random.Generator) -> int:
     """One token at a temperature above 0."""
-    if sampling.top_k == 1:
-        random.random()
-        return int(logits.argmax())
     if native_sample is not None:
         point = random.random()
         return int(native_sample(logits, sampling.temperature, sampling.top_k, sampling.min_p, sampling.top_p, point))
@@ -76,11 +75,19 @@ class Chooser:
         self._plain = not self._bias and self._seen is None
 
     def choose(self, logits: Float32[np.ndarray, "W"], allowed: Bool[np.ndarray, "V"] | None) -> int:
-        """The next token, which counts as seen from now on."""
+        """The next token, which counts as seen from now on.
+
+        Raises:
+            NotFiniteError: a logit is no number, or infinite: the weights are damaged.
+        """
         logits = logits[: self._n_tokens]
         if not self._plain or allowed is not None:
             logits = self._adjusted(logits, allowed)
-        token = int(logits.argmax()) if self._greedy else draw(logits, self.sampling, self._random)
+        token = int(logits.argmax())  # of the first that is no number, if there is one
+        if not isfinite(logits[token]):
+            raise NotFiniteError("the model's logits are no finite numbers", "its file is damaged: export it again")
+        if not self._greedy:
+            token = draw(logits, self.sampling, self._random)
         if self._seen is not None:
             self._seen[token] = True
         return token

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tritcoder.engine.blocks import Holding
+from tritcoder.engine.block_tree import Holding
 from tritcoder.engine.sampling import Chooser
 from tritcoder.engine.speculation import Lookup
 from tritcoder.protocols import Constraint

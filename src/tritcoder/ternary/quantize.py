@@ -1,6 +1,6 @@
 """The idea, slowly and in numpy: weights become trits, activations become int8.
 
-torch (`model/layers.py`) and every kernel to come are held to these two functions.
+torch (`model/layers.py`) and every kernel are held to these two functions.
 """
 
 from typing import NamedTuple
