@@ -28,3 +28,21 @@ def test_the_compiled_core_is_the_numpy_core_bit_for_bit(shape: ModelConfig, kv_
 
 def test_both_cores_cut_the_cache_into_the_same_blocks() -> None:
     assert native._native.BLOCK_POSITIONS == BLOCK_POSITIONS
+
+
+@pytest.mark.parametrize("counts", [(150,), (95, 1, 40), (50, 46, 96, 1), (1, 130, 1, 1, 70)])
+def test_a_long_step_of_several_sequences_gives_the_same_bits(counts: tuple[int, ...]) -> None:
+    """The compiled core works through a long step in pieces, which cut sequences anywhere."""
+    weights = random_weights(SMALL)
+    random = np.random.default_rng(8)
+    tokens = random.integers(0, SMALL.vocab_size, sum(counts)).astype(np.int32)
+    rows = np.sort(random.choice(sum(counts), 40, replace=False)).astype(np.int32)
+    width = -(-SMALL.max_seq_len // BLOCK_POSITIONS)
+    tables = random.permutation(len(counts) * width).astype(np.int32).reshape(len(counts), width)
+    found = []
+    for core in (ReferenceCore(weights), open_core(weights, 2)):
+        logits = np.empty((len(rows), SMALL.vocab_size), dtype=np.float32)
+        starts = np.zeros(len(counts), dtype=np.int32)
+        core.forward(core.new_pool(tables.size), tokens, np.array(counts, np.int32), starts, tables, rows, logits)
+        found.append(logits)
+    np.testing.assert_array_equal(found[0], found[1])
